@@ -1,0 +1,275 @@
+"""What a worker says: one small frozen model a kind.
+
+Rules of change are in `EVOLUTION.md`: new fields have defaults, no field changes its type, no
+kind is reused. Readers accept unknown fields and unknown kinds (`UnknownEvent`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from core.errors import ErrorInfo
+
+PROTOCOL_VERSION = 1
+
+Severity = Literal["note", "warning", "error"]
+Outcome = Literal["completed", "stopped", "failed"]
+
+
+class Event(BaseModel):
+    """The envelope that every event carries. The writer fills it; producers leave it alone."""
+
+    # Non-finite numbers travel as the strings "NaN", "Infinity", "-Infinity": plain JSON has none,
+    # and a diverged loss must be seen, not dropped.
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    KIND: ClassVar[str] = ""
+
+    v: int = PROTOCOL_VERSION
+    run_id: str = ""
+    seq: int = 0
+    """Rises by one from 1 in each run folder, also across a resume."""
+    time_utc: float = 0.0
+    """Seconds since the epoch: for people."""
+    monotonic_s: float = 0.0
+    """Seconds of the worker's monotonic clock since it started: for intervals."""
+    kind: str = ""
+    in_reply_to: str | None = None
+    """`command_id` of the command that caused this event."""
+
+
+class RunStarted(Event):
+    """First word of a worker process. A resumed run says it again in the same file."""
+
+    KIND: ClassVar[str] = "run.started"
+    job: str = ""
+    """"train", "serve" or "fetch"."""
+    pid: int = 0
+    versions: dict[str, str] = {}
+    resumed_from_step: int | None = None
+
+
+class PhaseChanged(Event):
+    """What the worker is doing now, so that no wait is a bare spinner."""
+
+    KIND: ClassVar[str] = "run.phase"
+    phase: str = ""
+    """starting, loading_model, reading_data, training, evaluating, saving, warming_up, ready,
+    draining, downloading, verifying."""
+    fraction: float | None = None
+    """0 to 1 where it is known."""
+    detail: str = ""
+
+
+class TrainPlanned(Event):
+    """What will be trained, said before the first step."""
+
+    KIND: ClassVar[str] = "train.plan"
+    total_steps: int = 0
+    warmup_steps: int = 0
+    epochs: float = 0.0
+    train_samples: int = 0
+    eval_samples: int = 0
+    dropped_samples: int = 0
+    trainable_parameters: int = 0
+    total_parameters: int = 0
+    target_modules: list[str] = []
+    device: str = "cpu"
+    dtype: str = "fp32"
+    memory_source: str = "process"
+    """"cuda" (the allocator of the card) or "process" (resident memory; there is no card)."""
+    memory_limit_gib: float | None = None
+
+
+class TrainStep(Event):
+    """One optimizer step."""
+
+    KIND: ClassVar[str] = "train.step"
+    step: int = 0
+    """Optimizer steps done, so the first is 1."""
+    epoch: float = 0.0
+    loss: float = 0.0
+    """Mean negative log likelihood in nats over the target tokens of the whole batch."""
+    grad_norm: float = 0.0
+    """Global L2 norm before clipping."""
+    learning_rate: float = 0.0
+    tokens_per_second: float = 0.0
+    """All tokens that went through the model, padding excluded."""
+    target_tokens: int = 0
+    step_time_s: float = 0.0
+    memory_gib: float = 0.0
+    peak_memory_gib: float = 0.0
+    update_skipped: bool = False
+    """The gradient was not finite, so the weights were left alone."""
+
+
+class EvalDone(Event):
+    """One pass over an evaluation split."""
+
+    KIND: ClassVar[str] = "train.eval"
+    step: int = 0
+    split: str = "eval"
+    loss: float = 0.0
+    """Token-weighted mean in nats."""
+    samples: int = 0
+    target_tokens: int = 0
+    duration_s: float = 0.0
+
+
+class CheckpointSaved(Event):
+    """A checkpoint is whole on disk."""
+
+    KIND: ClassVar[str] = "checkpoint.saved"
+    step: int = 0
+    path: str = ""
+    """Relative to the run folder."""
+    size_bytes: int = 0
+
+
+class ArtifactSaved(Event):
+    """Something for the user is whole on disk: "adapter", "model", "report"."""
+
+    KIND: ClassVar[str] = "artifact.saved"
+    artifact: str = ""
+    path: str = ""
+    size_bytes: int = 0
+
+
+class SampleGenerated(Event):
+    """The model's own words at a step, to see what training does to them."""
+
+    KIND: ClassVar[str] = "sample.generated"
+    step: int = 0
+    prompt: str = ""
+    answer: str = ""
+
+
+class AlarmRaised(Event):
+    """A detector fired. `alarm` is a stable code, see `core.divergence`."""
+
+    KIND: ClassVar[str] = "alarm.raised"
+    alarm: str = ""
+    """non_finite, grad_norm_high, loss_spike, stall, save_failed, ..."""
+    severity: Severity = "warning"
+    step: int = 0
+    value: float = 0.0
+    threshold: float = 0.0
+    detail: str = ""
+
+
+class AlarmCleared(Event):
+    """The condition of an alarm that lasts (a stall) is over."""
+
+    KIND: ClassVar[str] = "alarm.cleared"
+    alarm: str = ""
+    step: int = 0
+
+
+class ResourceSampled(Event):
+    """The worker's own use of the machine."""
+
+    KIND: ClassVar[str] = "resource.sampled"
+    rss_gib: float = 0.0
+    cpu_percent: float = 0.0
+    """100 is one core."""
+    gpu_allocated_gib: float | None = None
+    gpu_reserved_gib: float | None = None
+
+
+class CommandAcknowledged(Event):
+    """Answer to a command; `in_reply_to` names it."""
+
+    KIND: ClassVar[str] = "command.acknowledged"
+    command: str = ""
+    accepted: bool = True
+    detail: str = ""
+
+
+class ServeReady(Event):
+    """The API answered its own probe: clients may come."""
+
+    KIND: ClassVar[str] = "serve.ready"
+    url: str = ""
+    """Without a path, for example http://127.0.0.1:8000."""
+    model_id: str = ""
+    adapter: str | None = None
+    engine: str = ""
+    device: str = "cpu"
+    dtype: str = "fp32"
+    max_context_tokens: int = 0
+
+
+class ServeRequest(Event):
+    """One answered (or refused, or left) request. Never holds its text."""
+
+    KIND: ClassVar[str] = "serve.request"
+    request_id: str = ""
+    route: str = ""
+    status: int = 200
+    """HTTP status; 499 when the client left."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    ttft_ms: float | None = None
+    total_ms: float = 0.0
+    finish_reason: str | None = None
+    streamed: bool = False
+
+
+class ServeStats(Event):
+    """State of the server, about once a second while it changes."""
+
+    KIND: ClassVar[str] = "serve.stats"
+    requests_total: int = 0
+    errors_total: int = 0
+    running: int = 0
+    queued: int = 0
+    queue_limit: int = 0
+    qps: float = 0.0
+    """Finished requests a second over the last `window_s`."""
+    window_s: float = 60.0
+    ttft_p50_ms: float | None = None
+    latency_p50_ms: float | None = None
+    latency_p99_ms: float | None = None
+    tokens_per_second: float = 0.0
+    memory_gib: float = 0.0
+
+
+class DownloadProgress(Event):
+    """Bytes so far of one file."""
+
+    KIND: ClassVar[str] = "download.progress"
+    file: str = ""
+    bytes_done: int = 0
+    bytes_total: int | None = None
+
+
+class RunFinished(Event):
+    """The last word of a worker that could still speak."""
+
+    KIND: ClassVar[str] = "run.finished"
+    outcome: Outcome = "completed"
+    reason: str = ""
+    """completed, stop_requested, signal, error."""
+    error: ErrorInfo | None = None
+    num_events: int = 0
+    """Events in the file with this one, so that a reader knows it has all."""
+    result: dict[str, Any] = {}
+    """Job-specific facts, for example {"adapter": "adapter", "final_loss": 2.1}."""
+
+
+class UnknownEvent(Event):
+    """A kind that this reader does not know; kept, counted, shown as raw."""
+
+    raw: dict[str, Any] = {}
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.KIND: cls
+    for cls in (
+        RunStarted, PhaseChanged, TrainPlanned, TrainStep, EvalDone, CheckpointSaved,
+        ArtifactSaved, SampleGenerated, AlarmRaised, AlarmCleared, ResourceSampled,
+        CommandAcknowledged, ServeReady, ServeRequest, ServeStats, DownloadProgress, RunFinished,
+    )
+}  # fmt: skip

@@ -1,0 +1,226 @@
+"""The fold over a run's events: all that a face shows of a run.
+
+`reduce` is pure. A repeated `seq` changes nothing, so reading a line twice is harmless. Curves
+are not in the state (100,000 points would be copied on every step): `core.metrics` folds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from core.errors import ErrorInfo
+from core.protocol.events import (
+    AlarmCleared,
+    AlarmRaised,
+    ArtifactSaved,
+    CheckpointSaved,
+    CommandAcknowledged,
+    DownloadProgress,
+    EvalDone,
+    Event,
+    Outcome,
+    PhaseChanged,
+    ResourceSampled,
+    RunFinished,
+    RunStarted,
+    SampleGenerated,
+    ServeReady,
+    ServeRequest,
+    ServeStats,
+    TrainPlanned,
+    TrainStep,
+)
+
+Status = Literal["starting", "running", "completed", "stopped", "failed", "lost"]
+"""`lost` comes from the supervisor's verdict, never from events."""
+
+MAX_ALARMS = 500
+MAX_REQUESTS = 200
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run as its events tell it."""
+
+    run_id: str = ""
+    job: str = ""
+    status: Status = "starting"
+    last_seq: int = 0
+    num_events: int = 0
+    unknown_events: int = 0
+    started_utc: float | None = None
+    updated_utc: float | None = None
+    finished_utc: float | None = None
+    phase: str = ""
+    phase_fraction: float | None = None
+    phase_detail: str = ""
+    paused: bool = False
+    plan: TrainPlanned | None = None
+    step: TrainStep | None = None
+    first_step: TrainStep | None = None
+    resumed_from_step: int | None = None
+    evals: tuple[EvalDone, ...] = ()
+    checkpoints: tuple[CheckpointSaved, ...] = ()
+    artifacts: dict[str, ArtifactSaved] = field(default_factory=dict)
+    samples: tuple[SampleGenerated, ...] = ()
+    alarms: tuple[AlarmRaised, ...] = ()
+    active_alarms: frozenset[str] = frozenset()
+    """Alarms of a lasting condition that was not cleared yet."""
+    resources: ResourceSampled | None = None
+    ready: ServeReady | None = None
+    stats: ServeStats | None = None
+    requests: tuple[ServeRequest, ...] = ()
+    download: DownloadProgress | None = None
+    acknowledged: frozenset[str] = frozenset()
+    """`command_id` of every answered command."""
+    outcome: Outcome | None = None
+    reason: str = ""
+    error: ErrorInfo | None = None
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """The worker said its last word."""
+        return self.outcome is not None
+
+    @property
+    def progress(self) -> float | None:
+        """0 to 1 of the whole run, where it is known."""
+        if self.plan and self.plan.total_steps:
+            return min(1.0, (self.step.step if self.step else 0) / self.plan.total_steps)
+        return self.phase_fraction
+
+
+LASTING_ALARMS = frozenset({"stall"})
+
+
+def reduce(state: RunState, event: Event) -> RunState:
+    """The state after one more event. Pure; a `seq` seen before returns `state` itself."""
+    if event.seq and event.seq <= state.last_seq:
+        return state
+    common: dict[str, Any] = {
+        "last_seq": event.seq or state.last_seq,
+        "num_events": state.num_events + 1,
+        "updated_utc": event.time_utc,
+    }
+    return replace(state, **common, **_changes(state, event))
+
+
+def fold(state: RunState, events: Iterable[Event]) -> RunState:
+    """`reduce` over many events; a run of steps costs one copy, so 100,000 steps stay cheap."""
+    pending: TrainStep | None = None
+    skipped = 0
+    for event in events:
+        if type(event) is TrainStep and state.first_step is not None and event.seq:
+            if event.seq > (pending.seq if pending else state.last_seq):
+                pending, skipped = event, skipped + 1
+            continue
+        state = _settle(state, pending, skipped)
+        pending, skipped = None, 0
+        state = reduce(state, event)
+    return _settle(state, pending, skipped)
+
+
+def _settle(state: RunState, pending: TrainStep | None, count: int) -> RunState:
+    if pending is None:
+        return state
+    return replace(reduce(state, pending), num_events=state.num_events + count)
+
+
+def _changes(state: RunState, event: Event) -> dict[str, Any]:  # noqa: PLR0911
+    match event:
+        case TrainStep():
+            return {"step": event, "first_step": state.first_step or event}
+        case ServeRequest():
+            return {"requests": (*state.requests[-(MAX_REQUESTS - 1) :], event)}
+        case ServeStats():
+            return {"stats": event}
+        case ResourceSampled():
+            return {"resources": event}
+        case RunStarted():
+            return _started(state, event)
+        case PhaseChanged():
+            return _phase(event)
+        case TrainPlanned():
+            return {"plan": event}
+        case EvalDone():
+            return {"evals": (*state.evals, event)}
+        case CheckpointSaved():
+            return {"checkpoints": (*state.checkpoints, event)}
+        case ArtifactSaved():
+            return {"artifacts": {**state.artifacts, event.artifact: event}}
+        case SampleGenerated():
+            return {"samples": (*state.samples, event)}
+        case AlarmRaised() | AlarmCleared():
+            return _alarm(state, event)
+        case CommandAcknowledged():
+            return _acknowledged(state, event)
+        case ServeReady():
+            return {"ready": event}
+        case DownloadProgress():
+            return {"download": event}
+        case RunFinished():
+            return _finished(event)
+        case _:
+            return {"unknown_events": state.unknown_events + 1}
+
+
+def _started(state: RunState, event: RunStarted) -> dict[str, Any]:
+    return {
+        "run_id": event.run_id,
+        "job": event.job,
+        "status": "running",
+        "started_utc": state.started_utc or event.time_utc,
+        "resumed_from_step": event.resumed_from_step,
+        "phase": "starting",
+        "phase_fraction": None,
+        "phase_detail": "",
+        "paused": False,
+        "ready": None,
+        "outcome": None,
+        "reason": "",
+        "error": None,
+        "finished_utc": None,
+        "active_alarms": frozenset(),
+    }
+
+
+def _phase(event: PhaseChanged) -> dict[str, Any]:
+    return {
+        "phase": event.phase,
+        "phase_fraction": event.fraction,
+        "phase_detail": event.detail,
+    }
+
+
+def _alarm(state: RunState, event: AlarmRaised | AlarmCleared) -> dict[str, Any]:
+    if isinstance(event, AlarmCleared):
+        return {"active_alarms": state.active_alarms - {event.alarm}}
+    active = state.active_alarms | ({event.alarm} & LASTING_ALARMS)
+    return {"alarms": (*state.alarms[-(MAX_ALARMS - 1) :], event), "active_alarms": active}
+
+
+def _acknowledged(state: RunState, event: CommandAcknowledged) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if event.in_reply_to:
+        changes["acknowledged"] = state.acknowledged | {event.in_reply_to}
+    if event.accepted and event.command in ("pause", "continue"):
+        changes["paused"] = event.command == "pause"
+    return changes
+
+
+def _finished(event: RunFinished) -> dict[str, Any]:
+    return {
+        "status": event.outcome,
+        "outcome": event.outcome,
+        "reason": event.reason,
+        "error": event.error,
+        "result": event.result,
+        "finished_utc": event.time_utc,
+        "phase": "",
+        "phase_fraction": None,
+        "paused": False,
+        "active_alarms": frozenset(),
+    }
