@@ -56,7 +56,7 @@ class RunDir:
 
     @property
     def output_log(self) -> Path:
-        """stdout and stderr of the worker, for people; never parsed."""
+        """Stdout and stderr of the worker, for people; never parsed."""
         return self.path / "output.log"
 
     @property

@@ -129,7 +129,7 @@ def _settle(state: RunState, pending: TrainStep | None, count: int) -> RunState:
     return replace(reduce(state, pending), num_events=state.num_events + count)
 
 
-def _changes(state: RunState, event: Event) -> dict[str, Any]:  # noqa: PLR0911
+def _changes(state: RunState, event: Event) -> dict[str, Any]:
     match event:
         case TrainStep():
             return {"step": event, "first_step": state.first_step or event}

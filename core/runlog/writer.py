@@ -12,6 +12,7 @@ from typing import Self
 from core import atomic_io
 from core.protocol.codec import BadLine, decode_event, encode_event
 from core.protocol.events import CheckpointSaved, Event, RunFinished
+from core.runlog.lock import lock_exclusively
 
 _MAX_HELD_BYTES = 8 * 1024 * 1024
 
@@ -25,16 +26,27 @@ class EventWriter:
     """
 
     def __init__(self, path: Path, run_id: str) -> None:
+        """Open, lock and repair.
+
+        Raises:
+            AppError: `run.still_alive` when another process writes here, `folder.read_only`,
+                `disk.full`.
+        """
         self._run_id = run_id
         self._lock = threading.Lock()
         self._start = time.monotonic()
         self._held: list[bytes] = []
         self._dropped = 0
-        self._seq = _repair(path)
         with atomic_io.disk_errors(path):
             # Unbuffered: a line is in the page cache, and so survives kill -9, when write returns.
             self._file = path.open("ab", buffering=0)
-        self._good_size = self._file.tell()
+        try:
+            lock_exclusively(self._file.fileno(), run_id)
+            self._seq = _repair(path)
+        except BaseException:
+            self._file.close()
+            raise
+        self._good_size = self._file.seek(0, os.SEEK_END)
 
     @property
     def num_events(self) -> int:
@@ -117,8 +129,6 @@ class EventWriter:
 
 def _repair(path: Path) -> int:
     """Cut a torn tail off and return the last `seq` in the file (0 for none)."""
-    if not path.exists():
-        return 0
     with atomic_io.disk_errors(path), path.open("r+b") as f:
         size = f.seek(0, os.SEEK_END)
         end = _last_line_end(f.fileno(), size)
@@ -133,7 +143,9 @@ def _last_line_end(fd: int, size: int) -> int:
     stop = size
     while stop > 0:
         start = max(0, stop - block)
-        chunk = os.pread(fd, stop - start, start) if hasattr(os, "pread") else _read(fd, start, stop)
+        chunk = (
+            os.pread(fd, stop - start, start) if hasattr(os, "pread") else _read(fd, start, stop)
+        )
         found = chunk.rfind(b"\n")
         if found >= 0:
             return start + found + 1
