@@ -72,7 +72,7 @@ def _bpe() -> Any:
 def tiny_tokenizer(
     *, template: str = "plain", pad_is_eos: bool = False, adds_bos: bool = True
 ) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of a little under `VOCABULARY` entries; any UTF-8 text survives encode and decode."""
+    """A byte-level BPE of under `VOCABULARY` entries; any UTF-8 text survives a round trip."""
     from tokenizers import Tokenizer, processors
     from transformers import PreTrainedTokenizerFast
 
