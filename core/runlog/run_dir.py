@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import re
 import secrets
 import time
@@ -69,6 +69,21 @@ class RunDir:
         """Written by a supervisor when the process is gone without `run.finished`."""
         return self.path / "verdict.json"
 
+    def set_aside(self) -> None:
+        """Before a resume: number the verdict and the commands of the life before.
+
+        Raises:
+            AppError: `folder.read_only`, `disk.full`.
+        """
+        with atomic_io.disk_errors(self.path):
+            for file in (self.verdict_json, self.control):
+                if file.exists():
+                    file.rename(self._numbered(file))
+
+    def _numbered(self, file: Path) -> Path:
+        names = (f"{file.stem}-{n}{file.suffix}" for n in itertools.count(1))
+        return next(p for n in names if not (p := file.with_name(n)).exists())
+
     @property
     def checkpoints(self) -> Path:
         """One folder a checkpoint: step-000120."""
@@ -133,4 +148,4 @@ class RunDir:
     def _discard(self) -> None:
         for file in self.path.iterdir():
             file.unlink(missing_ok=True)
-        os.rmdir(self.path)
+        self.path.rmdir()

@@ -50,6 +50,8 @@ class RunState:
     last_seq: int = 0
     num_events: int = 0
     unknown_events: int = 0
+    pid: int = 0
+    """Of the worker that spoke last; a resumed run has another."""
     started_utc: float | None = None
     updated_utc: float | None = None
     finished_utc: float | None = None
@@ -86,14 +88,19 @@ class RunState:
         return self.outcome is not None
 
     @property
+    def steps_done(self) -> int:
+        """Optimizer steps in the curve; a resumed run starts at its checkpoint's."""
+        return self.step.step if self.step else self.resumed_from_step or 0
+
+    @property
     def progress(self) -> float | None:
         """0 to 1 of the whole run, where it is known."""
         if self.plan and self.plan.total_steps:
-            return min(1.0, (self.step.step if self.step else 0) / self.plan.total_steps)
+            return min(1.0, self.steps_done / self.plan.total_steps)
         return self.phase_fraction
 
 
-LASTING_ALARMS = frozenset({"stall"})
+LASTING_ALARMS = frozenset({"stall", "disk_full"})
 
 
 def reduce(state: RunState, event: Event) -> RunState:
@@ -169,8 +176,10 @@ def _changes(state: RunState, event: Event) -> dict[str, Any]:
 
 def _started(state: RunState, event: RunStarted) -> dict[str, Any]:
     return {
+        **_cut_back(state, event.resumed_from_step),
         "run_id": event.run_id,
         "job": event.job,
+        "pid": event.pid,
         "status": "running",
         "started_utc": state.started_utc or event.time_utc,
         "resumed_from_step": event.resumed_from_step,
@@ -184,6 +193,18 @@ def _started(state: RunState, event: RunStarted) -> dict[str, Any]:
         "error": None,
         "finished_utc": None,
         "active_alarms": frozenset(),
+    }
+
+
+def _cut_back(state: RunState, step: int | None) -> dict[str, Any]:
+    """A resume voids what was measured behind its checkpoint; alarms stay, they are history."""
+    if step is None:
+        return {}
+    return {
+        "step": state.step if state.step and state.step.step <= step else None,
+        "evals": tuple(e for e in state.evals if e.step <= step),
+        "checkpoints": tuple(c for c in state.checkpoints if c.step <= step),
+        "samples": tuple(s for s in state.samples if s.step <= step),
     }
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from core.errors import AppError, ErrorCode, ErrorInfo
 from core.protocol.events import Outcome, RunFinished, RunStarted
+from core.protocol.exit_codes import EXIT_DISK_FULL, EXIT_FAILED, EXIT_NO_EVENTS, EXIT_OK
 from core.runlog.run_dir import RunDir
 from core.runlog.writer import EventWriter
 from workers.harness import pulse
@@ -30,14 +31,6 @@ from workers.harness.failures import error_info
 from workers.harness.reporter import Reporter
 
 log = logging.getLogger(__name__)
-
-EXIT_OK = 0
-EXIT_FAILED = 1
-"""The run failed and its last event says why."""
-EXIT_DISK_FULL = 74
-"""The last word could not be written: no room (sysexits' EX_IOERR)."""
-EXIT_NO_EVENTS = 73
-"""The event file could not be opened: read-only, or another worker has it (EX_CANTCREAT)."""
 
 LAST_WORD_WAIT_S = 30.0
 """How long a finished run waits for room on the disk before it goes without its last word."""
