@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -12,15 +11,18 @@ from typing import Any
 
 from core import atomic_io
 from core.catalog import Catalogue, CatalogueEntry, ModelInfo, inspect_model, slug
+from core.catalog.manifest import check_manifest
 from core.config.fetch import FetchSpec
-from core.errors import AppError, ErrorCode, ErrorInfo, UsageError
+from core.errors import ErrorCode, ErrorInfo, UsageError
 from core.paths import RESOURCES, Home
 from core.runlog.run_dir import RunDir, new_run_id
-from core.supervisor.supervisor import RunView, Supervisor
+from core.supervisor.supervisor import Supervisor
+from core.supervisor.view import RunView
 
-MANIFEST = "deepdeck-model.json"
-"""Beside a fetched model: its catalogue id and the SHA-256 of each file."""
-_HASH_BITE_BYTES = 1 << 20
+# `ModelsService.list` is part of the contract and hides the builtin inside the class.
+Models = list[ModelInfo]
+Problems = list[ErrorInfo]
+Registered = list[dict[str, str]]
 
 
 class ModelsService:
@@ -40,7 +42,7 @@ class ModelsService:
         self._catalogue = catalogue or Catalogue.load()
         self._seen: dict[Path, tuple[tuple[int, int], ModelInfo]] = {}
 
-    def list(self) -> list[ModelInfo]:
+    def list(self) -> Models:
         """All models: the catalogue's in its order (also those not fetched), then the user's."""
         offered = [self._offered(entry) for entry in self._catalogue.models]
         return offered + self._found_folders() + self._added()
@@ -92,7 +94,7 @@ class ModelsService:
         )
         return self._supervisor.start(run, "workers.models")
 
-    def verify(self, model_id: str) -> list[ErrorInfo]:
+    def verify(self, model_id: str) -> Problems:
         """Check every byte that has a known hash, and all headers. Empty means whole.
 
         Raises:
@@ -102,7 +104,7 @@ class ModelsService:
         if info.path is None:
             raise UsageError(ErrorCode.MODEL_NOT_FOUND, model=model_id)
         problems = [info.problem] if info.problem else []
-        return problems + [p for p in self._check_hashes(info.path) if p is not None]
+        return problems + check_manifest(info.path)
 
     def resolve(self, id_or_path: str) -> ModelInfo:
         """The usable model that a user means: an id of the library, a folder, or a GGUF file.
@@ -130,7 +132,7 @@ class ModelsService:
         folder = RESOURCES / entry.bundled if entry.bundled else self._home.models / entry.id
         return entry.info(folder if folder.is_dir() else None)
 
-    def _found_folders(self) -> list[ModelInfo]:
+    def _found_folders(self) -> Models:
         """Folders that the user put into the library himself."""
         if not self._home.models.is_dir():
             return []
@@ -141,7 +143,7 @@ class ModelsService:
             if folder.is_dir() and folder.name not in offered and not folder.name.startswith(".")
         ]
 
-    def _added(self) -> list[ModelInfo]:
+    def _added(self) -> Models:
         return [self._added_one(entry) for entry in self._read_registry()]
 
     def _added_one(self, entry: dict[str, str]) -> ModelInfo:
@@ -165,7 +167,7 @@ class ModelsService:
     def _registry(self) -> Path:
         return self._home.models / "registry.json"
 
-    def _read_registry(self) -> list[dict[str, str]]:
+    def _read_registry(self) -> Registered:
         try:
             raw = atomic_io.read_json(self._registry)
         except FileNotFoundError:
@@ -177,41 +179,8 @@ class ModelsService:
             if isinstance(m, dict) and {"id", "name", "path"} <= m.keys()
         ]
 
-    def _write_registry(self, models: list[dict[str, str]]) -> None:
+    def _write_registry(self, models: Registered) -> None:
         atomic_io.write_json(self._registry, {"v": 1, "models": models})
-
-    def _check_hashes(self, folder: Path) -> list[ErrorInfo | None]:
-        try:
-            manifest = atomic_io.read_json(folder / MANIFEST)
-            wanted = {str(k): str(v) for k, v in manifest["sha256"].items()}
-        except FileNotFoundError:
-            return []
-        except (AppError, KeyError, TypeError, AttributeError) as e:
-            return [_damaged(folder / MANIFEST, str(e))]
-        return [_check_hash(folder / Path(name).name, sha) for name, sha in wanted.items()]
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file, read in bites."""
-    digest = hashlib.sha256()
-    with path.open("rb") as f:
-        while bite := f.read(_HASH_BITE_BYTES):
-            digest.update(bite)
-    return digest.hexdigest()
-
-
-def _check_hash(path: Path, wanted: str) -> ErrorInfo | None:
-    try:
-        found = sha256_of(path)
-    except OSError as e:
-        return _damaged(path, str(e))
-    return None if found == wanted else _damaged(path, f"sha256 {found}, expected {wanted}")
-
-
-def _damaged(path: Path, detail: str) -> ErrorInfo:
-    return ErrorInfo(
-        code=ErrorCode.MODEL_WEIGHTS_DAMAGED.value, params={"path": str(path)}, detail=detail
-    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:

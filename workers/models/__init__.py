@@ -1,0 +1,1 @@
+"""The fetch worker: brings a model of the catalogue into the library."""
