@@ -13,6 +13,7 @@ from typing import Any
 from core import atomic_io
 from core.errors import AppError, ErrorCode
 
+_CHECKPOINT = re.compile(r"^step-\d+$")
 _SAFE = re.compile(r"[^a-z0-9]+")
 
 
@@ -68,6 +69,14 @@ class RunDir:
     def verdict_json(self) -> Path:
         """Written by a supervisor when the process is gone without `run.finished`."""
         return self.path / "verdict.json"
+
+    def newest_checkpoint(self) -> Path | None:
+        """The announced checkpoint folder with the highest step; staging folders do not count."""
+        try:
+            found = [p for p in self.checkpoints.iterdir() if _CHECKPOINT.match(p.name)]
+        except OSError:
+            return None
+        return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
 
     def set_aside(self) -> None:
         """Before a resume: number the verdict and the commands of the life before.
