@@ -1,0 +1,123 @@
+"""From a conversation to text in which it is known what the assistant says.
+
+The rule behind everything here: what is trained after a prompt is what the model would have to
+write after the very prompt that serving shows it. So the chat template is asked for the prompt
+(`add_generation_prompt=True`) and for the whole turn, and the difference is the target.
+
+Templates that break this are met as follows. R1-Distill's cuts `<think>...</think>` out of past
+turns and Qwen3's moves it: then the turn's text is put together from prompt, content and the
+template's own end of turn, and each turn becomes a row of its own when the rows do not nest.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from core.datasets import Message
+
+FALLBACK_TEMPLATE = (
+    "{% if bos_token %}{{ bos_token }}{% endif %}{% for m in messages %}"
+    "{% if m['role'] == 'system' %}{{ m['content'] + '\n\n' }}"
+    "{% elif m['role'] == 'user' %}{{ 'User: ' + m['content'] + '\n\n' }}"
+    "{% else %}{{ 'Assistant: ' + m['content'] + eos_token }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+"""For base models without a template: DeepSeek-LLM's. Saved with the adapter, so that serving
+shows the model what training showed it."""
+
+_MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_PROBE = "deepdeckprobe"
+"""Stands in for an answer, to see what the template puts around one."""
+_THINK, _END_THINK = "<think>", "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of text, and whether the model is to learn to write it."""
+
+    text: str
+    trained: bool
+
+
+Row = tuple[Piece, ...]
+
+
+def has_markers(template: str | None) -> bool:
+    """Whether the template says itself what the assistant writes."""
+    return bool(template and _MARKER.search(template))
+
+
+class ChatRenderer:
+    """Renders conversations with a tokenizer's chat template, or with `FALLBACK_TEMPLATE`."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        if not tokenizer.chat_template:
+            tokenizer.chat_template = FALLBACK_TEMPLATE
+        self._special = _special_tokens(tokenizer)
+
+    def rows(self, messages: tuple[Message, ...]) -> list[Row]:
+        """One row where the turns nest in each other, else one a turn of the assistant."""
+        turns = [
+            self._turn(messages, i)
+            for i, message in enumerate(messages)
+            if message.role == "assistant"
+        ]
+        return _nested(turns) or [(Piece(p, False), Piece(t, True)) for p, t in turns]
+
+    def render(self, messages: tuple[Message, ...], *, ask: bool) -> str:
+        """The template's text; `ask` adds what comes before an answer."""
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        return str(
+            self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask)
+        )
+
+    def _turn(self, messages: tuple[Message, ...], turn: int) -> tuple[str, str]:
+        """The prompt of a turn, and what the model must write after it, its end included."""
+        past, content = messages[:turn], messages[turn].content
+        prompt = self.render(past, ask=True)
+        shown = self.render((*past, Message("assistant", _PROBE)), ask=False)
+        lead, _, suffix = shown.partition(_PROBE)
+        whole = self.render(messages[: turn + 1], ask=False)
+        for said in (content, content.strip()):  # many templates trim
+            if lead.startswith(prompt) and whole == lead + said + suffix:
+                return prompt, lead[len(prompt) :] + said + self._end(suffix)
+        return prompt, _join(prompt, content) + self._end(suffix)
+
+    def _end(self, suffix: str) -> str:
+        """The end of turn at the start of what follows an answer: up to a special token."""
+        eos = self._tokenizer.eos_token or ""
+        candidates = [eos] if eos and eos in suffix else [t for t in self._special if t in suffix]
+        if not candidates:
+            return eos
+        first = min(candidates, key=suffix.index)
+        return suffix[: suffix.index(first) + len(first)]
+
+
+def _nested(turns: list[tuple[str, str]]) -> list[Row] | None:
+    """All turns as one row, when each prompt continues the row so far."""
+    pieces: list[Piece] = []
+    text = ""
+    for prompt, target in turns:
+        if not prompt.startswith(text):
+            return None
+        pieces += [Piece(prompt[len(text) :], False), Piece(target, True)]
+        text = prompt + target
+    return [tuple(pieces)]
+
+
+def _join(prompt: str, content: str) -> str:
+    """The content as it continues a prompt that may have opened the thinking already."""
+    if not prompt.rstrip().endswith(_THINK):
+        return content
+    if content.startswith(_THINK):
+        return content[len(_THINK) :].lstrip("\n")
+    return f"\n{_END_THINK}\n\n{content}"
+
+
+def _special_tokens(tokenizer: Any) -> list[str]:
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    known = {str(token) for token in added if getattr(token, "special", False)}
+    return sorted(known | set(tokenizer.all_special_tokens))
