@@ -14,6 +14,9 @@ class ServeSpec(Spec):
 
     model: str = Field(description="Model id of the library or a folder.")
     adapter: str | None = Field(None, description="Adapter folder, or the id of a training run.")
+    merge_adapter: bool = Field(
+        False, description="Fold the adapter into the weights: faster, but no base model beside it."
+    )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
     allowed_hosts: tuple[str, ...] = Field(
@@ -29,5 +32,8 @@ class ServeSpec(Spec):
         2048, ge=1, le=131_072, description="The most a client may ask for."
     )
     default_new_tokens: int = Field(200, ge=1, description="When the client does not say.")
+    queue_timeout_s: float = Field(
+        60.0, gt=0, description="A request that waits longer for its turn gets 503."
+    )
     request_timeout_s: float = Field(600.0, gt=0, description="A request ends after this.")
     drain_s: float = Field(10.0, ge=0, description="Time for open requests when stopping.")

@@ -1,0 +1,1 @@
+"""The local API: `python -m workers.serve <run folder>`."""

@@ -1,0 +1,193 @@
+"""What the API asks of an engine: token lists in, token events out, nothing about text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+FinishReason = Literal["stop", "length"]
+Progress = Callable[[str, float | None, str], None]
+"""Called with a phase of `run.phase`, its fraction (0 to 1, or None) and a detail."""
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How one answer is made. Checked by the guard before an engine sees it."""
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 keeps all."""
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: str | None = None
+    """Equal seeds give equal answers, whoever else is served meanwhile."""
+    stop_token_ids: frozenset[int] = frozenset()
+    ignore_eos: bool = False
+    logprobs: int | None = None
+    """How many alternatives to report a token; 0 reports the chosen one only."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable token is always taken."""
+        return self.temperature == 0.0
+
+    @property
+    def filtered(self) -> bool:
+        """Whether improbable tokens are cut off before one is drawn."""
+        return self.top_p < 1.0 or self.top_k > 0 or self.min_p > 0.0
+
+    @property
+    def penalized(self) -> bool:
+        """Whether the logits depend on the tokens so far."""
+        return (
+            self.presence_penalty != 0.0
+            or self.frequency_penalty != 0.0
+            or self.repetition_penalty != 1.0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural logarithms of the model's own probabilities, before temperature and penalties."""
+
+    chosen: float
+    top: tuple[tuple[int, float], ...] = ()
+    """The most probable tokens, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """One generated token. The last one of an answer says why it ended."""
+
+    token: int
+    finish: FinishReason | None = None
+    is_stop_token: bool = False
+    """An end token: counted in the usage, never part of the text."""
+    logprob: TokenLogprob | None = None
+
+
+class EngineError(Exception):
+    """The engine ended an answer before it was finished: a failure, or the server is stopping."""
+
+
+class QueueFull(Exception):  # noqa: N818 - a state, not a fault
+    """No room to wait; come back later."""
+
+    def __init__(self, queued: int, limit: int) -> None:
+        self.queued, self.limit = queued, limit
+        super().__init__(f"{queued} requests are waiting already, the limit is {limit}")
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the API must know of a loaded model."""
+
+    engine: str
+    device: str
+    dtype: str
+    vocab_size: int
+    max_context_tokens: int
+    """What fits the model's positions and this machine's memory."""
+    eos_token_ids: frozenset[int]
+    adapters: tuple[str | None, ...]
+    """What `submit` accepts: None is the base model."""
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """State of the engine now."""
+
+    running: int = 0
+    queued: int = 0
+    steps: int = 0
+    cache_tokens: int = 0
+    """Tokens that the key-value cache holds."""
+    cache_capacity_tokens: int = 0
+    memory_gib: float = 0.0
+    failed: str = ""
+    """Why the engine is dead; empty while it lives."""
+
+
+class Ticket:
+    """One answer in the making, as the API sees it. Belongs to the event loop that made it."""
+
+    def __init__(self, prompt: list[int], params: SamplingParams, adapter: str | None) -> None:
+        self.prompt = prompt
+        self.params = params
+        self.adapter = adapter
+        self.loop = asyncio.get_running_loop()
+        self.started_at: float | None = None
+        """`time.monotonic()` when it left the queue."""
+        self._events: list[TokenEvent] = []
+        self._error: EngineError | None = None
+        self._finished = False
+        self._wake = asyncio.Event()
+
+    def deliver(self, item: TokenEvent | EngineError) -> None:
+        """Take an event in. Called on the event loop only."""
+        if self._finished:
+            return
+        if isinstance(item, EngineError):
+            self._error, self._finished = item, True
+        else:
+            self._events.append(item)
+            self._finished = item.finish is not None
+        self._wake.set()
+
+    async def next_events_ready(self) -> None:
+        """Wait until there is something for `next_events` to return."""
+        while not (self._events or self._finished):
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def next_events(self) -> list[TokenEvent]:
+        """All events since the last call, at least one; empty when the answer is over.
+
+        Raises:
+            EngineError: the engine ended the answer.
+        """
+        await self.next_events_ready()
+        if not self._events and self._error is not None:
+            raise self._error
+        events, self._events = self._events, []
+        return events
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Makes tokens for many answers at once."""
+
+    def load(self, progress: Progress) -> ModelFacts:
+        """Read the model in and be ready. Blocks.
+
+        Raises:
+            AppError: `model.*` or `adapter.*`.
+        """
+
+    def submit(self, prompt: list[int], params: SamplingParams, adapter: str | None) -> Ticket:
+        """Queue one answer; called on an event loop.
+
+        Raises:
+            QueueFull: too many wait already.
+            EngineError: the engine is dead or stopping.
+        """
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Stop an answer that nobody waits for; its place is free within two steps."""
+
+    def stats(self) -> EngineStats:
+        """State now; cheap, from any thread."""
+
+    def end_all(self, reason: str) -> None:
+        """End all answers, running and waiting, with an `EngineError`; refuse new ones."""
+
+    def unload(self) -> None:
+        """Stop the loop and give memory back."""
