@@ -1,0 +1,57 @@
+"""The use cases: whatever a face can do, it does through these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.paths import Home
+
+if TYPE_CHECKING:
+    from core.config.app_settings import AppSettings
+    from core.services.doctor import DoctorService
+    from core.services.models import ModelsService
+    from core.services.runs import RunsService
+    from core.services.serve import ServeService
+    from core.services.train import TrainService
+    from core.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class Services:
+    """All services of one home, sharing one supervisor."""
+
+    home: Home
+    supervisor: Supervisor
+    train: TrainService
+    serve: ServeService
+    runs: RunsService
+    models: ModelsService
+    doctor: DoctorService
+    settings: AppSettings
+    """As stored at the start; the window changes them through its own store."""
+
+
+def build(home: Home) -> Services:
+    """Wire the services together. Nothing is started and nothing written."""
+    from core.config.app_settings import load_settings
+    from core.services.doctor import DoctorService
+    from core.services.models import ModelsService
+    from core.services.runs import RunsService
+    from core.services.serve import ServeService
+    from core.services.train import TrainService
+    from core.supervisor import Supervisor
+
+    supervisor = Supervisor(home)
+    models = ModelsService(home, supervisor)
+    train = TrainService(home, supervisor, models)
+    return Services(
+        home=home,
+        supervisor=supervisor,
+        train=train,
+        serve=ServeService(home, supervisor, models),
+        runs=RunsService(home, supervisor, train),
+        models=models,
+        doctor=DoctorService(home),
+        settings=load_settings(home),
+    )

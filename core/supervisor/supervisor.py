@@ -68,6 +68,23 @@ class Supervisor:
             self._followed[run_id] = followed
         return self._followed[run_id].view()
 
+    def catch_up(self, run_id: str) -> RunView:
+        """Attach and read the whole event file now, however long that takes.
+
+        For the command line and for checks before a command; a window lets `tick` do it. News
+        are kept for the next tick.
+
+        Raises:
+            AppError: `run.not_found`, `file.damaged`.
+        """
+        self.attach(run_id)
+        followed = self._followed[run_id]
+        followed.look()
+        while followed.read():
+            continue
+        self._conclude(followed)
+        return followed.view()
+
     def detach(self, run_id: str) -> None:
         """Follow no longer; the worker lives on."""
         self._followed.pop(run_id, None)

@@ -1,0 +1,198 @@
+"""Training: check everything first, then make the run and start its worker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from core.catalog import ModelInfo
+from core.catalog.safetensors_header import DamagedHeader, read_header
+from core.config.train import TrainSpec
+from core.datasets import Dataset, open_dataset
+from core.errors import AppError, ErrorCode, ErrorInfo, UsageError
+from core.paths import Home
+from core.runlog.run_dir import RunDir, new_run_id
+from core.services.documents import run_document
+from core.services.models import ModelsService
+from core.supervisor import RunView, Supervisor
+
+WORKER_MODULE = "workers.train"
+
+
+@dataclass(frozen=True)
+class TrainPlanPreview:
+    """What a spec will do, known before anything is started."""
+
+    spec: TrainSpec
+    """With absolute paths for model and data."""
+    model: ModelInfo
+    dataset: Dataset
+    train_samples: int
+    eval_samples: int
+    """As many as will be evaluated at a time, over all splits."""
+    steps_per_epoch: int
+    total_steps: int
+    """The worker may plan fewer: samples without a target token are dropped there."""
+    warmup_steps: int
+
+
+class SpecProblems(UsageError):
+    """Everything that is wrong with a spec, the first as the error itself."""
+
+    def __init__(self, problems: tuple[ErrorInfo, ...]) -> None:
+        first = problems[0]
+        super().__init__(ErrorCode(first.code), detail=first.detail, **first.params)
+        self.problems = problems
+
+
+class TrainService:
+    """Prepare, start and resume training runs."""
+
+    def __init__(self, home: Home, supervisor: Supervisor, models: ModelsService) -> None:
+        self._home = home
+        self._supervisor = supervisor
+        self._models = models
+
+    def prepare(self, spec: TrainSpec) -> TrainPlanPreview:
+        """Check model, data and recipe against each other; nothing is written.
+
+        Raises:
+            SpecProblems: a `UsageError` whose `problems` lists all that was found.
+        """
+        problems: list[ErrorInfo] = []
+        model = _try(problems, lambda: self._models.resolve(spec.model))
+        dataset = _try(problems, lambda: open_dataset(_absolute(spec.data)))
+        if model is not None:
+            problems += _target_problems(spec, model)
+        preview = None
+        if model is not None and dataset is not None:
+            preview = _preview(spec, model, dataset)
+            problems += _warmup_problems(preview)
+        if problems or preview is None:
+            raise SpecProblems(tuple(problems))
+        return preview
+
+    def start(self, spec: TrainSpec) -> RunView:
+        """Prepare, make the run folder and start the worker.
+
+        Raises:
+            SpecProblems: nothing was written.
+            AppError: `disk.full`, `folder.read_only`, `worker.start_failed`.
+        """
+        plan = self.prepare(spec)
+        name = spec.name or f"{plan.model.name} · {plan.dataset.name}"
+        document = run_document("train", plan.spec, name=name, seed=spec.seed)
+        document["dataset"] = plan.dataset.name
+        document["model"] = plan.model.id
+        label = spec.name or plan.dataset.name
+        run = RunDir.create(self._home.runs, new_run_id("train", label), document)
+        return self._supervisor.start(run, WORKER_MODULE)
+
+    def resume(self, run_id: str) -> RunView:
+        """Go on from the newest checkpoint, in the same folder.
+
+        Raises:
+            UsageError: `run.not_found`, `run.still_alive`, `run.not_resumable` when it was
+                completed, `checkpoint.none`.
+            AppError: as `start`.
+        """
+        view = self._supervisor.catch_up(run_id)
+        if view.alive:
+            raise UsageError(ErrorCode.RUN_STILL_ALIVE, run_id=run_id)
+        if view.status == "completed":
+            raise UsageError(ErrorCode.RUN_NOT_RESUMABLE, run_id=run_id, detail="completed")
+        if view.run.newest_checkpoint() is None:
+            raise UsageError(ErrorCode.CHECKPOINT_NONE, run_id=run_id)
+        return self._supervisor.start(view.run, WORKER_MODULE)
+
+
+def planned_steps(spec: TrainSpec, samples: int) -> tuple[int, int]:
+    """Optimizer steps in an epoch and in the whole run."""
+    window = spec.batch_size * spec.gradient_accumulation
+    per_epoch = max(1, math.ceil(samples / window))
+    return per_epoch, spec.steps or max(1, math.ceil(math.ceil(spec.epochs * samples) / window))
+
+
+def planned_warmup(spec: TrainSpec, total_steps: int) -> int:
+    """Steps of linear warm-up."""
+    if spec.warmup_steps is not None:
+        return spec.warmup_steps
+    return min(math.ceil(spec.warmup_ratio * total_steps), total_steps - 1)
+
+
+def _preview(spec: TrainSpec, model: ModelInfo, dataset: Dataset) -> TrainPlanPreview:
+    samples = dataset.counts["train"]
+    per_epoch, total = planned_steps(spec, samples)
+    evals = (n for split, n in dataset.counts.items() if split != "train")
+    return TrainPlanPreview(
+        spec=spec.model_copy(update={"model": model_reference(model), "data": str(dataset.path)}),
+        model=model,
+        dataset=dataset,
+        train_samples=samples,
+        eval_samples=sum(min(n, spec.eval_max_samples) for n in evals),
+        steps_per_epoch=per_epoch,
+        total_steps=total,
+        warmup_steps=planned_warmup(spec, total),
+    )
+
+
+def model_reference(model: ModelInfo) -> str:
+    """The folder, or the GGUF file in it: what a worker loads needs no library to find."""
+    assert model.path is not None
+    folder = model.path.resolve()
+    return str(folder / model.gguf_file if model.gguf_file else folder)
+
+
+def _warmup_problems(plan: TrainPlanPreview) -> list[ErrorInfo]:
+    if plan.total_steps == 1 or plan.warmup_steps < plan.total_steps:
+        return []
+    facts = {"warmup_steps": plan.warmup_steps, "total_steps": plan.total_steps}
+    return [ErrorInfo(code=ErrorCode.TRAIN_WARMUP_TOO_LONG.value, params=facts)]
+
+
+def _target_problems(spec: TrainSpec, model: ModelInfo) -> list[ErrorInfo]:
+    """Names that no module of the weights has. GGUF names its tensors otherwise: not checked."""
+    wanted = set(spec.lora.target_modules) - {"all-linear"}
+    available = _module_names(model)
+    unknown = sorted(name for name in wanted if name.rpartition(".")[2] not in available)
+    if not available or not unknown:
+        return []
+    facts = {"names": ", ".join(unknown), "available": ", ".join(sorted(available))}
+    return [ErrorInfo(code=ErrorCode.TRAIN_TARGETS_UNKNOWN.value, params=facts)]
+
+
+def _module_names(model: ModelInfo) -> set[str]:
+    """Last parts of the names of all two-dimensional weights inside the layers."""
+    if model.path is None or model.gguf_file is not None:
+        return set()
+    names: set[str] = set()
+    for shard in model.path.glob("*.safetensors"):
+        try:
+            tensors = read_header(shard)
+        except (DamagedHeader, OSError):
+            return set()
+        names |= {t.name.split(".")[-2] for t in tensors if _is_linear(t.name, len(t.shape))}
+    return names
+
+
+def _is_linear(name: str, dimensions: int) -> bool:
+    return dimensions == 2 and name.endswith(".weight") and ".layers." in name
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).expanduser().resolve()
+
+
+T = TypeVar("T")
+
+
+def _try(problems: list[ErrorInfo], call: Callable[[], T]) -> T | None:
+    """The result, or None with the problem kept: a form shows all of them at once."""
+    try:
+        return call()
+    except AppError as e:
+        problems.append(e.info)
+        return None
