@@ -1,0 +1,1 @@
+"""From token events to the text a client gets."""
