@@ -1,0 +1,259 @@
+"""What lies over the curves: limits, alarms, checkpoints, resumes, diverged steps, crosshair.
+
+All marks of one kind are one path, thinned to one mark a pixel, so 500 alarms cost as much as one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QFont, QFontMetricsF, QPainter, QPainterPath
+
+from app.theme import fonts
+from app.widgets.plot_lines import LineItem
+from app.widgets.plot_style import pen, role_color
+from app.widgets.plot_view import PlotView
+from core.metrics import RunSeries
+from core.metrics.series import Floats
+
+_TRIANGLE_PX = 5.0
+_DOT_PX = 3.0
+_LIMIT_DASH = (5.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A horizontal line that a curve should be compared with."""
+
+    value: float
+    text: str
+    role: str = "plot_limit"
+
+
+@dataclass
+class Marks:
+    """Steps of one run to mark, gathered anew for each drawing."""
+
+    run: RunSeries
+    alarms: bool = True
+    checkpoints: bool = False
+
+
+@dataclass
+class _Placed:
+    """Pixels of the marks in the view."""
+
+    alarms: list[QPointF] = field(default_factory=list)
+    checkpoints: list[float] = field(default_factory=list)
+    resumes: list[float] = field(default_factory=list)
+    diverged: list[float] = field(default_factory=list)
+
+
+class MarkPainter:
+    """Paints the foreground of one view. `place` after the curves changed, `paint` on exposure."""
+
+    def __init__(self, view: PlotView) -> None:
+        self._view = view
+        self._placed = _Placed()
+        self._labels: list[tuple[QRectF, Limit]] = []
+        self.homeless: list[Limit] = []
+        """Limits whose label found no free place in the view; the header names them."""
+        self.crosshair_points: list[tuple[QPointF, str]] = []
+        self.crosshair_x: float | None = None
+        self.crosshair_text = ""
+        self._font = QFont(fonts.ui_font(8.5))
+
+    def place(self, marks: Marks | None, items: list[LineItem], limits: list[Limit]) -> None:
+        """Compute where everything goes."""
+        self._placed = self._place_marks(marks, items) if marks else _Placed()
+        self._place_limits(items, limits)
+
+    def paint(self, painter: QPainter) -> None:
+        """Draw all marks."""
+        painter.setFont(self._font)
+        self._paint_limits(painter)
+        self._paint_resumes(painter)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_dots(painter)
+        self._paint_diverged(painter)
+        self._paint_alarms(painter)
+        if self.crosshair_x is not None:
+            self._paint_crosshair(painter)
+
+    # Places
+
+    def _place_marks(self, marks: Marks, items: list[LineItem]) -> _Placed:
+        run = marks.run
+        placed = _Placed(resumes=self._pixels(run.resumes, run))
+        if marks.checkpoints:
+            placed.checkpoints = self._pixels(run.checkpoints, run)
+        if marks.alarms:
+            steps = {s for xs in run.alarms.values() for s in xs}
+            placed.alarms = self._above_curve(self._pixels(steps, run), items)
+        bad = {x for item in items for x in item.line.series.non_finite_xs}
+        placed.diverged = self._pixels(bad, run)
+        return placed
+
+    def _pixels(self, steps: Iterable[float], run: RunSeries) -> list[float]:
+        """Pixels in the view, sorted, one mark a pixel."""
+        ordered = np.array(sorted(steps), dtype=np.float64)
+        if not ordered.size:
+            return []
+        positions = self._view.axis.to_view(ordered, run)
+        low, high = self._view.axis.view
+        seen = positions[np.isfinite(positions) & (positions >= low) & (positions <= high)]
+        return sorted({round(self._view.x_pixel(p)) + 0.5 for p in seen.tolist()})
+
+    def _above_curve(self, pixels: list[float], items: list[LineItem]) -> list[QPointF]:
+        area = self._view.area
+        xs, ys = self._pixels_of(items[0]) if items else (np.empty(0), np.empty(0))
+        places = []
+        for x in pixels:
+            near = ys[np.abs(xs - x) <= 2.0]
+            top = float(near.min()) if near.size else area.top() + 2 * _TRIANGLE_PX
+            y = max(area.top() + _TRIANGLE_PX, top - 2 * _TRIANGLE_PX)
+            places.append(QPointF(x, y))
+        return places
+
+    def _pixels_of(self, item: LineItem) -> tuple[Floats, Floats]:
+        """The drawn points in pixels."""
+        view, drawn = self._view, item.drawn
+        (x0, x1), (y0, y1), area = view.axis.view, view.y_view, view.area
+        xs = area.left() + (drawn.xs - x0) / (x1 - x0) * area.width()
+        ys = area.bottom() - (drawn.ys - y0) / (y1 - y0) * area.height()
+        keep = np.isfinite(xs) & np.isfinite(ys)
+        return xs[keep], ys[keep]
+
+    def _place_limits(self, items: list[LineItem], limits: list[Limit]) -> None:
+        self._labels, self.homeless = [], []
+        if not limits:
+            return
+        drawn = [self._pixels_of(item) for item in items]
+        for limit in limits:
+            free = self._free_place(limit, drawn)
+            if free is None:
+                self.homeless.append(limit)
+            else:
+                self._labels.append((free, limit))
+
+    def _free_place(self, limit: Limit, drawn: list[tuple[Floats, Floats]]) -> QRectF | None:
+        """Beside the line, at an end or in the middle, where no curve and no label is."""
+        y = self.limit_pixel(limit)
+        area = self._view.area
+        if y is None:
+            return None
+        metrics = QFontMetricsF(self._font)
+        width, height = metrics.horizontalAdvance(limit.text) + 8, metrics.height()
+        lefts = (area.right() - width, area.left() + 4, area.center().x() - width / 2)
+        for left in lefts:
+            for top in (y - height - 1, y + 2):
+                place = QRectF(left, top, width, height)
+                if area.contains(place) and self._is_free(place) and not _covers(place, drawn):
+                    return place
+        return None
+
+    def _is_free(self, place: QRectF) -> bool:
+        return not any(place.intersects(other) for other, _ in self._labels)
+
+    def limit_pixel(self, limit: Limit) -> float | None:
+        """Where the line of a limit is, or None outside of the view."""
+        value = limit.value
+        if self._view.log_y:
+            if value <= 0:
+                return None
+            value = math.log10(value)
+        y = self._view.y_pixel(value)
+        return y if self._view.area.top() <= y <= self._view.area.bottom() else None
+
+    # Paint
+
+    def _paint_limits(self, painter: QPainter) -> None:
+        area = self._view.area
+        for limit in [*(one for _, one in self._labels), *self.homeless]:
+            if (y := self.limit_pixel(limit)) is not None:
+                y = round(y) + 0.5
+                painter.setPen(pen(role_color(limit.role), 1.0, _LIMIT_DASH))
+                painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
+        for place, limit in self._labels:
+            painter.setPen(role_color(limit.role))
+            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, limit.text)
+
+    def _paint_resumes(self, painter: QPainter) -> None:
+        area = self._view.area
+        painter.setPen(pen(role_color("muted"), 1.0, (2.0, 3.0)))
+        for x in self._placed.resumes:
+            painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
+
+    def _paint_dots(self, painter: QPainter) -> None:
+        path = QPainterPath()
+        for x in self._placed.checkpoints:
+            path.addEllipse(QPointF(x, self._view.area.bottom() - 6), _DOT_PX, _DOT_PX)
+        painter.fillPath(path, role_color("ok"))
+
+    def _paint_diverged(self, painter: QPainter) -> None:
+        """Red crosses on the axis: the value was not a number there."""
+        path = QPainterPath()
+        y, half = self._view.area.bottom() - 5, 3.5
+        for x in self._placed.diverged:
+            path.moveTo(x - half, y - half)
+            path.lineTo(x + half, y + half)
+            path.moveTo(x - half, y + half)
+            path.lineTo(x + half, y - half)
+        painter.strokePath(path, pen(role_color("error"), 2.0))
+
+    def _paint_alarms(self, painter: QPainter) -> None:
+        path = QPainterPath()
+        size = _TRIANGLE_PX
+        for tip in self._placed.alarms:
+            path.moveTo(tip.x() - size, tip.y() - size)
+            path.lineTo(tip.x() + size, tip.y() - size)
+            path.lineTo(tip.x(), tip.y() + size * 0.8)
+            path.closeSubpath()
+        painter.fillPath(path, role_color("error"))
+
+    def _paint_crosshair(self, painter: QPainter) -> None:
+        area, x = self._view.area, self.crosshair_x
+        assert x is not None
+        painter.setPen(pen(role_color("muted")))
+        painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
+        for place, role in self.crosshair_points:
+            if area.contains(place):
+                painter.setPen(pen(role_color("plot_background"), 1.5))
+                painter.setBrush(role_color(role))
+                painter.drawEllipse(place, 4.0, 4.0)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        self._paint_pill(painter, x)
+
+    def _paint_pill(self, painter: QPainter, x: float) -> None:
+        """Where the crosshair stands, on the axis."""
+        metrics = QFontMetricsF(self._font)
+        width = metrics.horizontalAdvance(self.crosshair_text) + 12
+        view = self._view
+        left = min(max(0.0, x - width / 2), view.width() - width)
+        place = QRectF(left, view.area.bottom() + 3, width, metrics.height() + 1)
+        for text in view.x_labels:  # half a number beside the pill would be misread
+            if text.intersects(place.adjusted(-3, 0, 3, 0)):
+                painter.fillRect(text, role_color("plot_background"))
+        path = QPainterPath()
+        path.addRoundedRect(place, 4, 4)
+        painter.fillPath(path, role_color("border_strong"))
+        painter.setPen(role_color("text"))
+        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, self.crosshair_text)
+
+
+def _covers(place: QRectF, drawn: list[tuple[Floats, Floats]]) -> bool:
+    """A drawn point, or a piece of line between two, lies under the label."""
+    across = np.linspace(place.left() - 4, place.right() + 4, 9)
+    for xs, ys in drawn:
+        if not len(xs):
+            continue
+        inside = ys[(xs >= across[0]) & (xs <= across[-1])]
+        between = np.interp(across, xs, ys)[(across >= xs[0]) & (across <= xs[-1])]
+        met = np.concatenate((inside, between))
+        if met.size and met.min() <= place.bottom() + 2 and met.max() >= place.top() - 2:
+            return True
+    return False
