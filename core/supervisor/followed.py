@@ -150,6 +150,7 @@ class Followed:
             restarting=self.alive and not self.spoken,
             restarted=restarted,
             bad_lines=self._tail.bad_lines,
+            pid=self.identity.pid if self.identity else None,
             problem=self._problem,
         )
 

@@ -39,6 +39,8 @@ class RunView:
     """The event file was replaced: everything drawn before is void."""
     bad_lines: int = 0
     """Lines of the event file that could not be read; skipped."""
+    pid: int | None = None
+    """Of the worker that lives or lived last."""
     problem: ErrorInfo | None = None
     """Trouble beside the worker's own: the disk is full, the run folder vanished."""
 
