@@ -1,6 +1,13 @@
 """Reading of training data: files, their forms, their splits, and what is wrong with them."""
 
-from core.datasets.dataset import DataFile, Dataset, open_dataset, read_checked, read_samples
+from core.datasets.dataset import (
+    DataFile,
+    Dataset,
+    open_dataset,
+    read_checked,
+    read_numbered,
+    read_samples,
+)
 from core.datasets.forms import SampleForm
 from core.datasets.sample import Message, Role, Sample
 from core.datasets.validate import DataReport, validate
@@ -15,6 +22,7 @@ __all__ = [
     "SampleForm",
     "open_dataset",
     "read_checked",
+    "read_numbered",
     "read_samples",
     "validate",
 ]

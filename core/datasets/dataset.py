@@ -116,19 +116,28 @@ def read_samples(file: DataFile) -> Iterator[Sample]:
     Raises:
         UsageError: `data.*` with path and line for the first row that cannot be used.
     """
-    for item in read_checked(file):
+    return (sample for _, sample in read_numbered(file))
+
+
+def read_numbered(file: DataFile) -> Iterator[tuple[int, Sample]]:
+    """As `read_samples`, with the line each sample begins in."""
+    for line, item in _read(file):
         if isinstance(item, UsageError):
             raise item
-        yield item
+        yield line, item
 
 
 def read_checked(file: DataFile) -> Iterator[Sample | UsageError]:
     """As `read_samples`, but bad rows come as values, so that many can be listed."""
+    return (item for _, item in _read(file))
+
+
+def _read(file: DataFile) -> Iterator[tuple[int, Sample | UsageError]]:
     for index, row in enumerate(iterate_rows(file.path, file.layout)):
         if isinstance(row, BadRow):
-            yield row.error
+            yield row.line, row.error
         elif file.takes(index):
-            yield _sample_or_error(file, row)
+            yield row.line, _sample_or_error(file, row)
 
 
 def _sample_or_error(file: DataFile, row: Row) -> Sample | UsageError:

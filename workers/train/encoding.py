@@ -42,7 +42,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Any, max_length_tokens: int) -> None:
         self._tokenizer = tokenizer
-        self._limit = max_length_tokens
+        self.max_length_tokens = max_length_tokens
         self._marked = has_markers(tokenizer.chat_template) and tokenizer.is_fast
         self._chat = ChatRenderer(tokenizer)
         self._joins = _pieces_join(tokenizer)
@@ -116,7 +116,8 @@ class Encoder:
 
     def _cut(self, ids: list[int], trained: list[bool]) -> Encoded:
         return Encoded(
-            np.asarray(ids[: self._limit], np.int32), np.asarray(trained[: self._limit], np.bool_)
+            np.asarray(ids[: self.max_length_tokens], np.int32),
+            np.asarray(trained[: self.max_length_tokens], np.bool_),
         )
 
 

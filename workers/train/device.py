@@ -1,0 +1,151 @@
+"""Where and in which precision to train, and what it costs in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import psutil
+
+from core.errors import AppError, ErrorCode, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+_GIB = 1024**3
+_TRIED = re.compile(r"[Tt]ried to allocate ([\d.]+) (KiB|MiB|GiB)|allocate (\d+) bytes")
+_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": _GIB}
+
+DType = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device and how to compute on it."""
+
+    device: str
+    """"cpu" or "cuda"; a card's number was made the only visible one."""
+    dtype: DType
+    """Of the forward pass. Trained weights are fp32 in every case."""
+
+    @property
+    def base_dtype(self) -> torch.dtype:
+        """Of the frozen weights."""
+        import torch
+
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.dtype]
+
+    def accelerator(self) -> Accelerator:
+        """What accelerate gives: placement, autocast, loss scaling and clipping for this place."""
+        from accelerate import Accelerator
+
+        mixed = "no" if self.dtype == "fp32" else self.dtype
+        return Accelerator(mixed_precision=mixed, cpu=self.device == "cpu")
+
+
+def show_only(device: str) -> None:
+    """Make "cuda:1" the one card this process sees. Must run before torch is imported."""
+    _, _, number = device.partition(":")
+    if number:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        cards = visible.split(",") if visible else []
+        os.environ["CUDA_VISIBLE_DEVICES"] = (
+            cards[int(number)] if int(number) < len(cards) else number
+        )
+
+
+def choose_place(device: str, precision: str) -> Place:
+    """The place for a spec's `device` and `precision`, after `show_only`.
+
+    Raises:
+        UsageError: `input.bad_value` for a card that is not there or a precision it has not.
+    """
+    import torch
+
+    has_card = torch.cuda.is_available()
+    if device.startswith("cuda") and not has_card:
+        raise UsageError(
+            ErrorCode.BAD_VALUE, field="device", value=device, detail="torch sees no CUDA card"
+        )
+    kind = "cuda" if has_card and device != "cpu" else "cpu"
+    if precision == "auto":
+        return Place(kind, "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32")
+    if precision == "fp16" and kind == "cpu":
+        raise UsageError(
+            ErrorCode.BAD_VALUE, field="precision", value=precision, detail="fp16 needs a card"
+        )
+    if precision == "bf16" and kind == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UsageError(
+            ErrorCode.BAD_VALUE, field="precision", value=precision, detail="the card has no bf16"
+        )
+    return Place(kind, precision)  # type: ignore[arg-type]
+
+
+class MemoryMeter:
+    """Memory of the training: the card's allocator, or the process where there is no card."""
+
+    def __init__(self, device: str) -> None:
+        self._cuda = device == "cuda"
+        self._process = psutil.Process()
+        self._peak = 0
+
+    @property
+    def source(self) -> str:
+        """Whose memory it is, as in `train.plan`: "cuda" or "process"."""
+        return "cuda" if self._cuda else "process"
+
+    @property
+    def limit_gib(self) -> float:
+        """What the card or the machine has."""
+        if self._cuda:
+            import torch
+
+            return torch.cuda.get_device_properties(0).total_memory / _GIB
+        return psutil.virtual_memory().total / _GIB
+
+    def read_gib(self) -> tuple[float, float]:
+        """Now, and the peak so far. Reads counters; never waits for the card."""
+        if self._cuda:
+            import torch
+
+            return torch.cuda.memory_allocated() / _GIB, torch.cuda.max_memory_allocated() / _GIB
+        now = self._process.memory_info().rss
+        self._peak = max(self._peak, now)
+        return now / _GIB, self._peak / _GIB
+
+    def free_gib(self) -> float:
+        """What could still be allocated."""
+        if self._cuda:
+            import torch
+
+            return torch.cuda.mem_get_info()[0] / _GIB
+        return psutil.virtual_memory().available / _GIB
+
+
+def out_of_memory(e: BaseException, meter: MemoryMeter) -> AppError | None:
+    """The error with numbers, when `e` says that memory ran out; else None.
+
+    `needed_gib` is what was held plus the allocation that failed.
+    """
+    text = str(e)
+    known = isinstance(e, MemoryError) or type(e).__name__ == "OutOfMemoryError"
+    if not known and not (isinstance(e, RuntimeError) and "allocate memory" in text):
+        return None
+    held, _ = meter.read_gib()
+    return AppError(
+        ErrorCode.TRAIN_OUT_OF_MEMORY,
+        needed_gib=round(held + _tried_bytes(text) / _GIB, 2),
+        free_gib=round(meter.free_gib(), 2),
+        detail=text.splitlines()[0] if text else type(e).__name__,
+    )
+
+
+def _tried_bytes(text: str) -> float:
+    found = _TRIED.search(text)
+    if not found:
+        return 0.0
+    amount, unit, plain = found.groups()
+    return float(plain) if plain else float(amount) * _UNITS[unit]

@@ -1,0 +1,116 @@
+"""Loss over an evaluation split, and answers to the user's own prompts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from core.protocol.events import EvalDone, SampleGenerated
+from workers.harness.context import WorkerContext
+from workers.train.batches import Rows, make_batch
+from workers.train.encoding import Encoder
+from workers.train.objective import Objective
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+MAX_NEW_TOKENS = 128
+_SAY_EVERY_S = 0.5
+
+
+class Evaluator:
+    """Evaluates between steps without touching the random state that training draws from."""
+
+    def __init__(
+        self,
+        ctx: WorkerContext,
+        accelerator: Accelerator,
+        model: Any,
+        objective: Objective,
+        *,
+        batch_size: int,
+        pad_id: int,
+    ) -> None:
+        self._ctx = ctx
+        self._accelerator = accelerator
+        self._model = model
+        self._objective = objective
+        self._batch_size = batch_size
+        self._pad_id = pad_id
+
+    def run(self, splits: dict[str, Rows], step: int) -> dict[str, float]:
+        """Loss by split, each said as `train.eval`; a stop leaves the rest out."""
+        losses: dict[str, float] = {}
+        self._model.eval()
+        try:
+            for split, rows in splits.items():
+                self._ctx.reporter.phase("evaluating", 0.0, split)
+                event = self._loss(split, rows, step)
+                if event is None:
+                    break
+                self._ctx.reporter.emit(event)
+                losses[split] = event.loss
+        finally:
+            self._model.train()
+        return losses
+
+    @torch.no_grad()
+    def _loss(self, split: str, rows: Rows, step: int) -> EvalDone | None:
+        begun = said = time.monotonic()
+        total = torch.zeros((), dtype=torch.float64, device=self._accelerator.device)
+        ordered = sorted(rows.rows, key=len, reverse=True)
+        for start in range(0, len(ordered), self._batch_size):
+            if self._ctx.stop_requested:
+                return None
+            if (now := time.monotonic()) - said > _SAY_EVERY_S:
+                said = now
+                self._ctx.reporter.phase("evaluating", start / len(ordered), split)
+            batch = make_batch(ordered[start : start + self._batch_size], self._pad_id)
+            total += self._objective.nll_sum(batch.to(self._accelerator.device))
+        targets = sum(row.target_tokens for row in ordered)
+        return EvalDone(
+            step=step,
+            split=split,
+            loss=float(total.item()) / targets,
+            samples=len(ordered),
+            target_tokens=targets,
+            duration_s=time.monotonic() - begun,
+        )
+
+    @torch.no_grad()
+    def answer(self, prompts: tuple[str, ...], encoder: Encoder, tokenizer: Any, step: int) -> None:
+        """Say the model's greedy answers; a failure costs the answer, never the run."""
+        self._model.eval()
+        try:
+            for prompt in prompts:
+                if self._ctx.stop_requested:
+                    return
+                text = self._generate(encoder.prompt_ids(prompt), tokenizer)
+                self._ctx.reporter.emit(SampleGenerated(step=step, prompt=prompt, answer=text))
+        finally:
+            self._model.train()
+
+    def _generate(self, ids: list[int], tokenizer: Any) -> str:
+        from transformers import StoppingCriteriaList
+
+        device = self._accelerator.device
+        inputs = torch.tensor([ids], device=device)
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), self._accelerator.autocast():
+            output = self._model.generate(
+                input_ids=inputs,
+                attention_mask=torch.ones_like(inputs),
+                max_new_tokens=MAX_NEW_TOKENS,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=self._pad_id,
+                stopping_criteria=StoppingCriteriaList([self._stop]),
+            )
+        return str(tokenizer.decode(output[0, len(ids) :], skip_special_tokens=True)).strip()
+
+    def _stop(self, ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
+        return torch.full((ids.shape[0],), self._ctx.stop_requested, device=ids.device)

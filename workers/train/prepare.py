@@ -1,0 +1,213 @@
+"""From a spec to everything a run is made of, each wait announced and interruptible."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.config.train import TrainSpec
+from core.datasets import open_dataset
+from core.divergence import CHECKPOINT_DAMAGED, Detectors
+from core.errors import AppError, ErrorCode
+from core.protocol.events import AlarmRaised, TrainPlanned
+from workers.harness.context import WorkerContext
+from workers.train import checkpoint, checkpoint_files, model, random_state
+from workers.train.checkpoint import TrainerState
+from workers.train.data import RunData, encode_dataset
+from workers.train.data_order import Extent, extent
+from workers.train.device import MemoryMeter, Place
+from workers.train.encoding import Encoder
+from workers.train.evaluation import Evaluator
+from workers.train.interrupts import check, interruptible
+from workers.train.objective import Objective
+from workers.train.saver import Saver
+from workers.train.schedule import Schedule, make_schedule
+from workers.train.stepper import Stepper
+from workers.train.trainer import Parts
+
+
+def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMeter) -> Parts:
+    """Read the data, load the model, put the adapter on, and take up a checkpoint if there is one.
+
+    Raises:
+        StopWanted: a stop was asked for meanwhile.
+        AppError: `model.*`, `data.*`, `train.*`, `run.not_resumable`.
+    """
+    info = model.inspect(Path(spec.model))
+    tokenizer = interruptible(ctx, partial(model.load_tokenizer, info))
+    encoder = Encoder(tokenizer, _length_limit(spec, info.context_tokens))
+    data = _read_data(ctx, spec, encoder)
+    length = extent(spec, len(data.train))
+    schedule = make_schedule(spec, length.total_steps)
+    base = _load(ctx, info, tokenizer, place)
+    model.check_vocabulary(
+        base, max(rows.largest_id for rows in (data.train, *data.evals.values()))
+    )
+    random_state.seed_all(spec.seed)
+    peft_model, targets = model.add_adapter(base, spec.lora)
+    return _assemble(ctx, spec, place, meter, base, peft_model, targets, data, encoder, schedule)
+
+
+def _assemble(
+    ctx: WorkerContext,
+    spec: TrainSpec,
+    place: Place,
+    meter: MemoryMeter,
+    base: model.BaseModel,
+    peft_model: Any,
+    targets: list[str],
+    data: RunData,
+    encoder: Encoder,
+    schedule: Schedule,
+) -> Parts:
+    accelerator = place.accelerator()
+    optimizer = make_optimizer(peft_model, spec, fused=place.device == "cuda")
+    prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
+    objective = Objective(prepared, forward_of=base.model)
+    pad_id = _pad_id(base.tokenizer)
+    length = extent(spec, len(data.train))
+    detectors = Detectors(
+        grad_norm_alarm=spec.grad_norm_alarm,
+        stall_alarm_s=spec.stall_alarm_s,
+        scaled_gradients=accelerator.scaler is not None,
+    )
+    state = TrainerState(spec_hash=spec_hash(spec), data=data.train.fingerprint())
+    _say_plan(ctx, place, meter, peft_model, targets, data, length, schedule)
+    parts = Parts(
+        spec=spec,
+        data=data,
+        encoder=encoder,
+        tokenizer=base.tokenizer,
+        pad_id=pad_id,
+        extent=length,
+        schedule=schedule,
+        stepper=Stepper(accelerator, prepared, prepared_optimizer, objective, spec.clip_grad_norm),
+        evaluator=Evaluator(
+            ctx, accelerator, prepared, objective, batch_size=spec.batch_size, pad_id=pad_id
+        ),
+        saver=Saver(ctx, peft_model, optimizer, base.tokenizer, spec.keep_checkpoints),
+        detectors=detectors,
+        scaler=accelerator.scaler,
+        meter=meter,
+        state=state,
+    )
+    prepared.train()
+    if ctx.resumed_from_step is not None:
+        _take_up(ctx, parts, peft_model, optimizer)
+    return parts
+
+
+def make_optimizer(peft_model: Any, spec: TrainSpec, *, fused: bool) -> torch.optim.AdamW:
+    """AdamW (https://arxiv.org/abs/1711.05101) over the trained parameters."""
+    trained = [p for p in peft_model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        trained,
+        lr=spec.learning_rate,
+        betas=(0.9, 0.999),
+        weight_decay=spec.weight_decay,
+        # One kernel for all tensors on a card. A loss scaler wants to see its overflow flag first.
+        fused=fused and spec.precision != "fp16",
+    )
+
+
+def spec_hash(spec: TrainSpec) -> str:
+    """Names a spec: a checkpoint belongs to the run with the same one."""
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+
+
+def _take_up(ctx: WorkerContext, parts: Parts, peft_model: Any, optimizer: Any) -> None:
+    """Continue from the newest whole checkpoint; name the damaged ones that were passed over.
+
+    Raises:
+        AppError: `run.not_resumable` when spec or data are not what they were.
+    """
+    checkpoint_files.sweep(ctx.run)
+    choice = checkpoint_files.choose(ctx.run)
+    for error in choice.damaged:
+        name = Path(str(error.params["path"])).name
+        ctx.reporter.emit(
+            AlarmRaised(
+                alarm=CHECKPOINT_DAMAGED, step=choice.step, detail=f"{name}: {error.detail}"
+            )
+        )
+    if choice.path is None:
+        return
+    state, generators = checkpoint.load(choice.path, peft_model, optimizer)
+    _check_same(ctx, parts.state, state)
+    parts.state, parts.generators = state, generators
+    parts.detectors.restore(state.detectors)
+    if parts.scaler and state.scaler:
+        parts.scaler.load_state_dict(state.scaler)
+
+
+def _check_same(ctx: WorkerContext, now: TrainerState, then: TrainerState) -> None:
+    for what, new, old in (("spec", now.spec_hash, then.spec_hash), ("data", now.data, then.data)):
+        if new != old:
+            raise AppError(
+                ErrorCode.RUN_NOT_RESUMABLE,
+                run_id=ctx.run.run_id,
+                detail=f"the {what} changed: {old} then, {new} now",
+            )
+
+
+def _read_data(ctx: WorkerContext, spec: TrainSpec, encoder: Encoder) -> RunData:
+    def progress(fraction: float) -> None:
+        check(ctx)
+        ctx.reporter.phase("reading_data", fraction)
+
+    ctx.reporter.phase("reading_data")
+    dataset = open_dataset(Path(spec.data))
+    return encode_dataset(
+        dataset, encoder, eval_max_samples=spec.eval_max_samples, progress=progress
+    )
+
+
+def _load(ctx: WorkerContext, info: Any, tokenizer: Any, place: Place) -> model.BaseModel:
+    ctx.reporter.phase("loading_model", detail=info.name)
+    return interruptible(ctx, partial(model.load_base, info, tokenizer, place))
+
+
+def _length_limit(spec: TrainSpec, context_tokens: int | None) -> int:
+    return min(spec.max_length_tokens, context_tokens or spec.max_length_tokens)
+
+
+def _pad_id(tokenizer: Any) -> int:
+    """Any id will do: padding is told from text by its place."""
+    for token_id in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if token_id is not None:
+            return int(token_id)
+    return 0
+
+
+def _say_plan(
+    ctx: WorkerContext,
+    place: Place,
+    meter: MemoryMeter,
+    peft_model: Any,
+    targets: list[str],
+    data: RunData,
+    length: Extent,
+    schedule: Schedule,
+) -> None:
+    trainable, total = peft_model.get_nb_trainable_parameters()
+    ctx.reporter.emit(
+        TrainPlanned(
+            total_steps=length.total_steps,
+            warmup_steps=schedule.warmup_steps,
+            epochs=length.total_samples / len(data.train),
+            train_samples=len(data.train),
+            eval_samples=sum(len(rows) for rows in data.evals.values()),
+            dropped_samples=data.train.dropped,
+            trainable_parameters=trainable,
+            total_parameters=total,
+            target_modules=targets,
+            device=place.device,
+            dtype=place.dtype,
+            memory_source=meter.source,
+            memory_limit_gib=meter.limit_gib,
+        )
+    )
