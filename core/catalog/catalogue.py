@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from core import atomic_io
-from core.catalog.inspection import inspect_model
 from core.catalog.model_info import ModelFormat, ModelInfo
 from core.errors import ErrorCode, UsageError
 from core.paths import RESOURCES
@@ -63,13 +63,13 @@ class CatalogueEntry(_Frozen):
     """Folder under the program's resources."""
     wheel: WheelSource | None = None
 
-    def info(self, folder: Path | None) -> ModelInfo:
-        """The model as it is on disk in `folder`, or as it will be once fetched."""
+    def info(self, found: ModelInfo | None) -> ModelInfo:
+        """The offered model as it was `found` on disk, or as it will be once fetched."""
         words = {"id": self.id, "name": self.name, "languages": self.languages,
                  "summary": self.summary, "licence": self.licence,
                  "source": "bundled" if self.bundled else "catalogue"}  # fmt: skip
-        if folder is not None:
-            return inspect_model(folder).model_copy(update=words)
+        if found is not None:
+            return found.model_copy(update=words)
         facts = self.model_dump(exclude={"bundled", "wheel", "summary", "languages"})
         if facts["active_parameters"] is None:
             facts["active_parameters"] = self.parameters
@@ -82,9 +82,12 @@ class Catalogue(_Frozen):
     models: tuple[CatalogueEntry, ...] = ()
 
     @classmethod
-    def load(cls, file: Path = CATALOGUE_FILE) -> Catalogue:
-        """Read the data file that ships with the program."""
-        return cls.model_validate(atomic_io.read_json(file))
+    def load(cls, file: Path | None = None) -> Catalogue:
+        """Read `file`, or what `DEEPDECK_CATALOGUE` names (a team may offer its own models), or
+        the data file that ships with the program.
+        """
+        named = file or Path(os.environ.get("DEEPDECK_CATALOGUE") or CATALOGUE_FILE)
+        return cls.model_validate(atomic_io.read_json(named))
 
     def entry(self, model_id: str) -> CatalogueEntry:
         """One entry.

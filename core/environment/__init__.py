@@ -1,0 +1,3 @@
+"""Checks and repairs of what DeepDeck stands on. Standard library only: the bootstrap uses it
+before anything is installed.
+"""
