@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from core.paths import Home
@@ -27,15 +28,20 @@ class Services:
     serve: ServeService
     runs: RunsService
     models: ModelsService
-    doctor: DoctorService
     settings: AppSettings
     """As stored at the start; the window changes them through its own store."""
+
+    @cached_property
+    def doctor(self) -> DoctorService:
+        """Made at first use: the command line rarely needs what it imports."""
+        from core.services.doctor import DoctorService
+
+        return DoctorService(self.home)
 
 
 def build(home: Home) -> Services:
     """Wire the services together. Nothing is started and nothing written."""
     from core.config.app_settings import load_settings
-    from core.services.doctor import DoctorService
     from core.services.models import ModelsService
     from core.services.runs import RunsService
     from core.services.serve import ServeService
@@ -52,6 +58,5 @@ def build(home: Home) -> Services:
         serve=ServeService(home, supervisor, models),
         runs=RunsService(home, supervisor, train),
         models=models,
-        doctor=DoctorService(home),
         settings=load_settings(home),
     )

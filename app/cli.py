@@ -1,0 +1,218 @@
+"""The command line: subcommands over `core.services`. Imports no Qt and no torch.
+
+With `--json`, stdout holds one JSON object a line and nothing else. Exit code 0 is success, 1 a
+failed run, 2 bad usage or input, then with the error object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import locale
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from app.commands.output import Output, text
+from app.messages import Language
+from core.errors import AppError, ErrorCode, ErrorInfo, UsageError
+from core.paths import Home
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+Command = Callable[[argparse.Namespace, Any, Output], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    language = choose_language(words)
+    out = Output(as_json="--json" in words, language=language)
+    try:
+        args = build_parser(language).parse_args(words)
+        return _run(args, out)
+    except UsageError as e:
+        _tell_all(e, out)
+        return EXIT_USAGE
+    except AppError as e:
+        out.error(e.info)
+        return EXIT_FAILED if _is_trouble(e) else EXIT_USAGE
+    except BrokenPipeError:  # the reader went away (`| head`); a worker lives on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def choose_language(words: Sequence[str]) -> Language:
+    """`--lang`, else DEEPDECK_LANG, else the locale's; English when none says Chinese."""
+    chosen = _after("--lang", words) or os.environ.get("DEEPDECK_LANG") or _locale()
+    return "zh" if chosen.lower().startswith("zh") else "en"
+
+
+def build_parser(language: Language) -> argparse.ArgumentParser:
+    """The whole grammar."""
+
+    def t(key: str) -> str:
+        return text(key, language).replace("%", "%%")
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=t("json"))
+    common.add_argument("--lang", choices=("en", "zh"), default=argparse.SUPPRESS, help=t("lang"))
+    parser = _Parser(prog="deepdeck", description=t("about"), parents=[common])
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    def add(place: Any, key: str, *, prefix: str = "") -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = place.add_parser(
+            key, help=t(prefix + key), description=t(prefix + key), parents=[common]
+        )
+        return made
+
+    _add_train(add(commands, "train"), t)
+    _add_serve(add(commands, "serve"), t)
+    _add_runs(add(commands, "runs"), add, t)
+    _add_models(add(commands, "models"), add, t)
+    add(commands, "doctor")
+    demo = add(commands, "demo")
+    demo.add_argument("--headless", action="store_true", help=t("headless"))
+    return parser
+
+
+def _add_train(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
+    parser.add_argument("--model", help=t("model"))
+    parser.add_argument("--data", help=t("data"))
+    parser.add_argument("--steps", type=int, help=t("steps"))
+    parser.add_argument("--name", help=t("name"))
+    _add_settings(parser, t)
+
+
+def _add_serve(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
+    parser.add_argument("--model", help=t("model"))
+    parser.add_argument("--adapter", help=t("adapter"))
+    parser.add_argument("--host", help=t("host"))
+    parser.add_argument("--port", type=int, help=t("port"))
+    _add_settings(parser, t)
+
+
+def _add_settings(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
+    parser.add_argument("--set", action="append", metavar="KEY=VALUE", help=t("set"))
+    parser.add_argument("--spec", metavar="FILE", help=t("spec"))
+    parser.add_argument("--detach", action="store_true", help=t("detach"))
+
+
+def _add_runs(
+    parser: argparse.ArgumentParser,
+    add: Callable[..., argparse.ArgumentParser],
+    t: Callable[[str], str],
+) -> None:
+    actions = parser.add_subparsers(dest="action", parser_class=_Parser)
+    add(actions, "list", prefix="runs.")
+    for name in ("show", "stop", "resume", "export", "report", "delete"):
+        action = add(actions, name, prefix="runs.")
+        action.add_argument("run_id", metavar="ID")
+        if name == "stop":
+            action.add_argument("--no-save", action="store_true", help=t("no_save"))
+            action.add_argument("--now", action="store_true", help=t("now"))
+        elif name == "resume":
+            action.add_argument("--detach", action="store_true", help=t("detach"))
+        elif name == "export":
+            action.add_argument("--to", metavar="FOLDER", help=t("folder"))
+
+
+def _add_models(
+    parser: argparse.ArgumentParser,
+    add: Callable[..., argparse.ArgumentParser],
+    t: Callable[[str], str],
+) -> None:
+    actions = parser.add_subparsers(dest="action", parser_class=_Parser)
+    add(actions, "list", prefix="models.")
+    adding = add(actions, "add", prefix="models.")
+    adding.add_argument("path", help=t("model"))
+    adding.add_argument("--name", help=t("name"))
+    fetching = add(actions, "fetch", prefix="models.")
+    fetching.add_argument("model", metavar="ID")
+    fetching.add_argument("--detach", action="store_true", help=t("detach"))
+    add(actions, "verify", prefix="models.").add_argument("model", metavar="ID")
+
+
+def _run(args: argparse.Namespace, out: Output) -> int:
+    if args.command == "demo":
+        from app.demo import main as demo
+
+        return demo(args)
+    from core.services import build
+
+    return _command(args.command)(args, build(Home.default()), out)
+
+
+def _command(name: str) -> Command:
+    """Imported one by one: `doctor` need not pay for what `train` imports."""
+    match name:
+        case "train":
+            from app.commands.train import train
+
+            return train
+        case "serve":
+            from app.commands.serve import serve
+
+            return serve
+        case "runs":
+            from app.commands.runs import runs
+
+            return runs
+        case "models":
+            from app.commands.models import models
+
+            return models
+        case _:
+            from app.commands.doctor import doctor
+
+            return doctor
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad usage becomes an error with a code, so that `--json` can print it as an object."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(ErrorCode.BAD_USAGE, detail=message)
+
+
+def _tell_all(e: UsageError, out: Output) -> None:
+    """One error object for programs, with all problems in it; every problem for people."""
+    problems: tuple[ErrorInfo, ...] = getattr(e, "problems", (e.info,))
+    if out.as_json:
+        out.error(problems[0], problems=[out.error_fields(p) for p in problems])
+        return
+    for problem in problems:
+        out.error(problem)
+
+
+def _is_trouble(e: AppError) -> bool:
+    """The machine's fault, not the user's input."""
+    return e.code in (
+        ErrorCode.DISK_FULL, ErrorCode.FOLDER_READ_ONLY, ErrorCode.WORKER_START_FAILED,
+        ErrorCode.WORKER_LOST, ErrorCode.MODEL_FETCH_FAILED, ErrorCode.INTERNAL,
+    )  # fmt: skip
+
+
+def _after(option: str, words: Sequence[str]) -> str:
+    for i, word in enumerate(words):
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+        if word == option and i + 1 < len(words):
+            return words[i + 1]
+    return ""
+
+
+def _locale() -> str:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := os.environ.get(name):
+            return value
+    return locale.getlocale()[0] or "en"
+
+
+def _version() -> str:
+    from core.services.documents import own_version
+
+    return f"deepdeck {own_version()}"

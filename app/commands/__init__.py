@@ -1,0 +1,1 @@
+"""The subcommands, one file each, over `core.services`. No Qt, no torch."""

@@ -1,0 +1,110 @@
+"""`deepdeck serve`: a local API in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from typing import Any
+
+from app.commands.follow import follow
+from app.commands.output import Output
+from app.commands.train import assign, finished, read_spec_file
+from app.messages import phase_text
+from core.config.serve import ServeSpec
+from core.errors import ErrorCode, UsageError
+from core.protocol.events import PhaseChanged
+from core.runlog.run_dir import RunDir
+from core.services import Services
+from core.supervisor import RunView
+
+
+def serve(args: argparse.Namespace, services: Services, out: Output) -> int:
+    """Stays until SIGINT or SIGTERM, which drain; 0 then, 1 when the worker failed."""
+    view = services.serve.start(serve_spec(args, services))
+    return serving(view, services, out, detach=args.detach)
+
+
+def serving(view: RunView, services: Services, out: Output, *, detach: bool) -> int:
+    """Wait for the server to be ready, say so, and stay until it ends."""
+    announcer = _Announcer(services, out)
+    if detach:
+        out.object("started", run_id=view.run_id, pid=view.pid, path=view.run.path)
+        out.say("started", run_id=view.run_id)
+        return 0
+    out.say("started", run_id=view.run_id)
+    view = follow(services.supervisor, view, out, announcer, stop_text="draining")
+    if view.status in ("failed", "lost") and view.error is not None and out.as_json:
+        out.error(view.error, run_id=view.run_id)
+        return 1
+    return finished(view, out)
+
+
+class _Announcer:
+    """Says once where the API is; phases only to people."""
+
+    def __init__(self, services: Services, out: Output) -> None:
+        self._services = services
+        self._out = out
+        self._announced = False
+
+    def __call__(self, view: RunView) -> None:
+        for event in view.new_events:
+            if isinstance(event, PhaseChanged) and not self._announced:
+                phase = phase_text(event.phase, self._out.language)
+                self._out.line(f"… {phase} {event.detail}".rstrip())
+        if view.state.ready is not None and not view.finished and not self._announced:
+            self._announced = True
+            self._announce(view)
+
+    def _announce(self, view: RunView) -> None:
+        ready = view.state.ready
+        assert ready is not None
+        key = self._services.serve.api_key()
+        self._out.object(
+            "ready",
+            url=ready.url,
+            api_key=key,
+            run_id=view.run_id,
+            pid=view.pid,
+            model=ready.model_id,
+            adapter=ready.adapter,
+        )
+        self._out.say("ready", url=ready.url)
+        self._out.say("key", api_key=key)
+        self._out.say("curl", line=curl_line(ready.url, key, ready.adapter or ready.model_id))
+
+
+def curl_line(url: str, key: str, model: str) -> str:
+    """One line that asks the API a question."""
+    question: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "user", "content": "What does os.path.join do?"}],
+    }
+    words = [
+        "curl", f"{url}/v1/chat/completions",
+        "-H", f"Authorization: Bearer {key}",
+        "-H", "Content-Type: application/json",
+        "-d", json.dumps(question),
+    ]  # fmt: skip
+    return shlex.join(words)
+
+
+def serve_spec(args: argparse.Namespace, services: Services) -> ServeSpec:
+    """The spec from file, options and `--set`, the later ones winning.
+
+    Raises:
+        UsageError: `input.*`; `--model` may be left out when `--adapter` names a training run.
+    """
+    values = read_spec_file(args.spec) if args.spec else {}
+    for key in ("model", "adapter", "host", "port"):
+        if getattr(args, key) is not None:
+            values[key] = getattr(args, key)
+    for assignment in args.set or ():
+        assign(values, assignment, ServeSpec)
+    if not values.get("model") and values.get("adapter"):
+        run = RunDir.open(services.home.runs, str(values["adapter"]))
+        values["model"] = run.document().get("spec", {}).get("model", "")
+    if not values.get("model"):
+        raise UsageError(ErrorCode.BAD_USAGE, detail="--model")
+    return ServeSpec.parse(values)

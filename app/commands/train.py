@@ -1,0 +1,199 @@
+"""`deepdeck train`: start a training run and stream it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any, get_origin
+
+from app.commands.follow import follow
+from app.commands.output import Output
+from app.messages import alarm_text, phase_text, reason_text, split_text, status_text
+from core import atomic_io
+from core.config.base import Spec
+from core.config.train import TrainSpec
+from core.errors import AppError, ErrorCode, UsageError
+from core.protocol.events import (
+    AlarmRaised,
+    CheckpointSaved,
+    DownloadProgress,
+    EvalDone,
+    Event,
+    PhaseChanged,
+    TrainPlanned,
+    TrainStep,
+)
+from core.services import Services
+from core.supervisor import RunView
+
+_LINE_EVERY_S = 1.0
+_MIB = 1024**2
+
+
+def train(args: argparse.Namespace, services: Services, out: Output) -> int:
+    """Exit code 0 when the run completed or was stopped, 1 when it failed."""
+    view = services.train.start(train_spec(args))
+    return started(view, services, out, detach=args.detach)
+
+
+def started(view: RunView, services: Services, out: Output, *, detach: bool) -> int:
+    """Stream a run that was just started, or leave it running."""
+    out.object("started", run_id=view.run_id, pid=view.pid, path=view.run.path)
+    out.say("started", run_id=view.run_id)
+    if detach:
+        return 0
+    view = follow(services.supervisor, view, out, Teller(out))
+    return finished(view, out)
+
+
+def finished(view: RunView, out: Output) -> int:
+    """The last object, or the last sentences; and the exit code of the outcome."""
+    adapter = view.run.adapter if view.run.adapter.is_dir() else None
+    reason = view.verdict.reason if view.verdict else view.state.reason
+    out.object(
+        "finished",
+        run_id=view.run_id,
+        outcome=view.status,
+        reason=reason,
+        adapter=adapter,
+        result=view.state.result,
+        error=out.error_fields(view.error),
+        verdict=view.verdict.detail if view.verdict else None,
+    )
+    status, why = status_text(view.status, out.language), reason_text(reason, out.language)
+    out.say("outcome", run_id=view.run_id, status=status, reason=why)
+    if view.error is not None and not out.as_json:
+        out.error(view.error)
+    if view.verdict is not None and view.verdict.log_tail:
+        out.say("log_tail")
+        out.line(view.verdict.log_tail)
+    if adapter is not None and view.job == "train":
+        out.say("adapter_at", path=adapter)
+        model = view.document.get("model") or view.document.get("spec", {}).get("model", "")
+        out.say("serve_hint", model=model, run_id=view.run_id)
+    return 0 if view.status in ("completed", "stopped") else 1
+
+
+class Teller:
+    """Tells a run's events: all of them to programs, the important ones to people."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._line_due = 0.0
+        self._total = 0
+
+    def __call__(self, view: RunView) -> None:
+        """Tell what is new."""
+        for event in view.new_events:
+            self._out.event(event)
+            if not self._out.as_json:
+                self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        out = self._out
+        match event:
+            case TrainPlanned():
+                self._total = event.total_steps
+                out.say("plan", **event.model_dump())
+            case PhaseChanged():
+                out.line(f"… {phase_text(event.phase, out.language)} {event.detail}".rstrip())
+            case TrainStep():
+                if self._due() or event.step == self._total:
+                    out.say("step", total=self._total, **event.model_dump())
+            case EvalDone():
+                split = split_text(event.split, out.language)
+                out.say("eval", **{**event.model_dump(), "split": split})
+            case CheckpointSaved():
+                out.say("checkpoint", step=event.step)
+            case AlarmRaised():
+                alarm = alarm_text(event, out.language)
+                out.line(f"! {alarm.title}: {alarm.message} {alarm.hint}".rstrip())
+            case DownloadProgress():
+                self._tell_download(event)
+
+    def _tell_download(self, event: DownloadProgress) -> None:
+        if self._due() or event.bytes_done == event.bytes_total:
+            total = "?" if event.bytes_total is None else f"{event.bytes_total / _MIB:.1f}"
+            done = f"{event.bytes_done / _MIB:.1f}"
+            self._out.say("download", file=event.file, done=done, total=total)
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now < self._line_due:
+            return False
+        self._line_due = now + _LINE_EVERY_S
+        return True
+
+
+def train_spec(args: argparse.Namespace) -> TrainSpec:
+    """The spec from file, options and `--set`, the later ones winning.
+
+    Raises:
+        UsageError: `input.bad_value`, `input.bad_usage` or `file.damaged`.
+    """
+    values = read_spec_file(args.spec) if args.spec else {}
+    for key in ("model", "data", "steps", "name"):
+        if getattr(args, key) is not None:
+            values[key] = getattr(args, key)
+    for assignment in args.set or ():
+        assign(values, assignment, TrainSpec)
+    for key in ("model", "data"):
+        if not values.get(key):
+            raise UsageError(ErrorCode.BAD_USAGE, detail=f"--{key}")
+    return TrainSpec.parse(values)
+
+
+def read_spec_file(path: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        UsageError: it is not there or not a JSON object.
+    """
+    try:
+        found = atomic_io.read_json(Path(path))
+    except AppError as e:
+        raise UsageError(e.code, detail=e.detail, **e.params) from e
+    except OSError as e:
+        raise UsageError(ErrorCode.BAD_VALUE, field="spec", value=path, detail=str(e)) from e
+    if not isinstance(found, dict):
+        raise UsageError(ErrorCode.BAD_VALUE, field="spec", value=path, detail="not an object")
+    return found
+
+
+def assign(values: dict[str, Any], assignment: str, spec: type[Spec]) -> None:
+    """Put `lora.rank=8` into nested `values`. Values are JSON where they look like it.
+
+    Raises:
+        UsageError: `input.bad_value` without a "=".
+    """
+    key, equals, raw = assignment.partition("=")
+    if not equals or not key:
+        raise UsageError(ErrorCode.BAD_VALUE, field="set", value=assignment, detail="key=value")
+    *parents, last = key.strip().split(".")
+    place: dict[str, Any] = values
+    kind: Any = spec
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        kind = _field_type(kind, parent)
+        if not isinstance(place, dict):
+            raise UsageError(ErrorCode.BAD_VALUE, field=key, value=raw, detail="not a group")
+    place[last] = _value(raw, _field_type(kind, last))
+
+
+def _field_type(kind: Any, name: str) -> Any:
+    fields = getattr(kind, "model_fields", {})
+    return fields[name].annotation if name in fields else None
+
+
+def _value(raw: str, kind: Any) -> Any:
+    if kind is str:
+        return raw
+    try:
+        return json.loads(raw)
+    except ValueError:
+        pass
+    if get_origin(kind) is tuple:
+        return [part.strip() for part in raw.split(",") if part.strip()]
+    return raw

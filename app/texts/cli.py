@@ -1,0 +1,99 @@
+"""What the command line says, by id, in both languages. Errors and alarms are elsewhere."""
+
+from __future__ import annotations
+
+from app.texts.words import Words
+
+CLI: dict[str, Words] = {
+    # help
+    "about": Words(
+        "Run and train DeepSeek-family language models on your own machine. "
+        "Without a command the window opens.",
+        "在自己的电脑上运行和训练 DeepSeek 系列语言模型。不带命令时打开窗口。",
+    ),
+    "json": Words(
+        "print one JSON object a line and nothing else", "每行输出一个 JSON 对象，不输出其他内容"
+    ),
+    "lang": Words("language of the texts", "界面语言"),
+    "train": Words("fine-tune a model with LoRA", "用 LoRA 微调模型"),
+    "serve": Words("serve a model over a local API", "通过本地 API 提供模型服务"),
+    "runs": Words("list, show, stop, resume, export or delete runs", "查看和管理运行"),
+    "runs.list": Words("all runs, newest first", "列出所有运行，最新的在前"),
+    "runs.show": Words("one run", "查看一个运行"),
+    "runs.stop": Words("stop a run; it saves first", "停止运行（先保存）"),
+    "runs.resume": Words("go on from the last checkpoint", "从最近的检查点继续"),
+    "runs.export": Words("write CSV files and the HTML report", "导出 CSV 文件和 HTML 报告"),
+    "runs.report": Words("write the HTML report", "生成 HTML 报告"),
+    "runs.delete": Words("remove a run and all its files", "删除运行及其所有文件"),
+    "models": Words("list, add, fetch or verify models", "查看、添加、获取或校验模型"),
+    "models.list": Words("all models", "列出所有模型"),
+    "models.add": Words("remember a model folder; nothing is copied", "登记模型文件夹（不复制）"),
+    "models.fetch": Words("fetch a model of the catalog", "获取目录中的模型"),
+    "models.verify": Words("check a model's files", "校验模型文件"),
+    "doctor": Words("check this machine", "检查本机环境"),
+    "demo": Words("play the main job from start to end", "自动演示完整流程"),
+    "model": Words("model id, folder or GGUF file", "模型 ID、文件夹或 GGUF 文件"),
+    "data": Words("dataset folder or file", "数据集文件夹或文件"),
+    "steps": Words("optimizer steps", "优化步数"),
+    "name": Words("what you call it", "名称"),
+    "set": Words(
+        "any other setting, for example lora.rank=8; may be repeated",
+        "其他任意设置，例如 lora.rank=8；可重复使用",
+    ),
+    "spec": Words(
+        "JSON file with settings; the other options win", "含设置的 JSON 文件；其他选项优先"
+    ),
+    "detach": Words("start it and leave it running", "启动后即返回，任务继续在后台运行"),
+    "adapter": Words("adapter folder, or id of a training run", "适配器文件夹或训练运行的 ID"),
+    "host": Words("address to listen on", "监听地址"),
+    "port": Words("0 takes a free one", "0 表示自动选择空闲端口"),
+    "no_save": Words("do not write a checkpoint first", "停止前不保存检查点"),
+    "now": Words("end it at once, without saving", "立即结束，不保存"),
+    "folder": Words("where to write", "输出文件夹"),
+    "headless": Words("without a window; prints progress", "不打开窗口，仅输出进度"),
+    # what is said
+    "started": Words("Run {run_id} has started.", "运行 {run_id} 已启动。"),
+    "plan": Words(
+        "{total_steps} steps on {train_samples} samples; {trainable_parameters:,} of "
+        "{total_parameters:,} parameters are trained on {device} in {dtype}.",
+        "共 {total_steps} 步、{train_samples} 个样本；在 {device} 上以 {dtype} 训练 "
+        "{total_parameters:,} 个参数中的 {trainable_parameters:,} 个。",
+    ),
+    "step": Words(
+        "step {step}/{total}  loss {loss:.4f}  grad norm {grad_norm:.3g}  "
+        "learning rate {learning_rate:.2e}  {tokens_per_second:,.0f} tokens/s",
+        "步 {step}/{total}  损失 {loss:.4f}  梯度范数 {grad_norm:.3g}  "
+        "学习率 {learning_rate:.2e}  {tokens_per_second:,.0f} token/秒",
+    ),
+    "eval": Words(
+        "evaluation at step {step}, {split}: loss {loss:.4f}",
+        "第 {step} 步评估（{split}）：损失 {loss:.4f}",
+    ),
+    "checkpoint": Words("checkpoint saved at step {step}", "第 {step} 步已保存检查点"),
+    "download": Words("{file}: {done} MiB of {total} MiB", "{file}：{done} / {total} MiB"),
+    "stopping": Words(
+        "Stopping and saving. Press Ctrl-C again to end it at once.",
+        "正在停止并保存。再次按 Ctrl-C 立即结束。",
+    ),
+    "killing": Words("Ending it at once.", "正在立即结束。"),
+    "draining": Words("Finishing open requests …", "正在处理未完成的请求……"),
+    "outcome": Words("{run_id}: {status}. {reason}", "{run_id}：{status}。{reason}"),
+    "adapter_at": Words("Adapter: {path}", "适配器：{path}"),
+    "serve_hint": Words(
+        "Serve it:  deepdeck serve --model {model} --adapter {run_id}",
+        "启动服务：deepdeck serve --model {model} --adapter {run_id}",
+    ),
+    "ready": Words("Ready at {url}   (Ctrl-C stops it)", "服务已就绪：{url}   （按 Ctrl-C 停止）"),
+    "key": Words("API key: {api_key}", "API 密钥：{api_key}"),
+    "curl": Words("Try:  {line}", "试试：{line}"),
+    "no_runs": Words("There are no runs yet.", "还没有运行。"),
+    "exported": Words("Written: {path}", "已写入：{path}"),
+    "deleted": Words("{run_id} is removed.", "{run_id} 已删除。"),
+    "added": Words("{id} is in the library.", "{id} 已加入模型库。"),
+    "whole": Words("{id}: every file is whole.", "{id}：所有文件完好。"),
+    "not_fetched": Words("not fetched", "未获取"),
+    "in_order": Words("Everything is in order.", "一切正常。"),
+    "log_tail": Words("Last lines of its output:", "最后的输出："),
+    "steps_of": Words("step {step} of {total}", "第 {step} 步，共 {total} 步"),
+}
+"""Texts of the command line."""
