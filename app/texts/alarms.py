@@ -57,6 +57,14 @@ ALARMS: dict[str, AlarmTexts] = {
         "训练仍在继续，但缺少第 {step} 步的检查点。{detail}",
         "请腾出磁盘空间，然后选择“立即保存”。",
     ),
+    "disk_full": AlarmTexts(
+        "The disk was full",
+        "The run went on and kept its events in memory; they were written once there was room.",
+        "Free some disk space: checkpoints need room as well.",
+        "磁盘曾经写满",
+        "运行没有中断，事件暂存于内存，有空间后已补写。",
+        "请腾出磁盘空间，保存检查点同样需要空间。",
+    ),
     "checkpoint_damaged": AlarmTexts(
         "A damaged checkpoint was passed over",
         "The run resumed from step {step}, from the newest whole checkpoint. {detail}",
