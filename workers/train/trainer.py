@@ -146,6 +146,7 @@ class Trainer:
             self._ctx.reporter.phase("training")
         if not last and _due(step, spec.save_every_steps):
             self._save()
+            self._ctx.reporter.phase("training")
         self._obey()
 
     def _obey(self) -> None:
@@ -161,6 +162,7 @@ class Trainer:
             match command:
                 case SaveCommand():
                     error = self._save()
+                    self._ctx.reporter.phase("training")
                     self._ctx.control.acknowledge(command, error is None, str(error or ""))
                 case PauseCommand():
                     self._paused = command
@@ -173,9 +175,7 @@ class Trainer:
         self._watch.rest()
         self._state.detectors = self._parts.detectors.state()
         self._state.scaler = self._parts.scaler.state_dict() if self._parts.scaler else {}
-        error = self._parts.saver.checkpoint(self._state)
-        self._ctx.reporter.phase("training")
-        return error
+        return self._parts.saver.checkpoint(self._state)
 
     def _evaluate(self) -> dict[str, float]:
         self._watch.rest()
