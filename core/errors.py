@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     # serving
     PORT_IN_USE = "serve.port_in_use"  # host, port
     HOST_UNAVAILABLE = "serve.host_unavailable"  # host, detail
+    ENGINE_FAILED = "serve.engine_failed"  # detail
     # files and machine
     DISK_FULL = "disk.full"  # path, needed_bytes, free_bytes
     FOLDER_READ_ONLY = "folder.read_only"  # path

@@ -195,6 +195,12 @@ ERRORS: dict[str, ErrorTexts] = {
         "本机无法在 {host} 上监听：{detail}",
         "请使用 127.0.0.1，它始终可用，且仅限本机访问。",
     ),
+    "serve.engine_failed": ErrorTexts(
+        "The engine that answers requests failed: {detail}",
+        "Start the API again. If it fails again, choose a smaller model or a shorter context.",
+        "生成引擎出错：{detail}",
+        "请重新启动 API。如果再次出错，请换用更小的模型或更短的上下文。",
+    ),
     "disk.full": ErrorTexts(
         "The disk that holds {path} is full.",
         "Free some space, then go on. What was written before is whole.",

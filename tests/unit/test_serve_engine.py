@@ -118,8 +118,7 @@ def test_a_full_queue_refuses_and_says_its_limit(llama: Path) -> None:
         with running_engine(llama, max_batch_size=1, queue_limit=1) as engine:
             tickets = [engine.submit([5, 6], greedy(50), None) for _ in range(2)]
             with pytest.raises(QueueFull) as refused:
-                for _ in range(3):
-                    tickets.append(engine.submit([5, 6], greedy(50), None))
+                tickets += [engine.submit([5, 6], greedy(50), None) for _ in range(3)]
             assert refused.value.limit == 1
             await collect_all(tickets)
 

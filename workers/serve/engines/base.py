@@ -78,7 +78,7 @@ class EngineError(Exception):
     """The engine ended an answer before it was finished: a failure, or the server is stopping."""
 
 
-class QueueFull(Exception):  # noqa: N818 - a state, not a fault
+class QueueFull(Exception):
     """No room to wait; come back later."""
 
     def __init__(self, queued: int, limit: int) -> None:

@@ -169,13 +169,13 @@ class BatchedEngine:
             self._take_orders()
             self._step()
             self._failures_in_a_row = 0
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001 - whatever it was, clients must be told
             self._fail(e)
         self._post()
 
     def _fail(self, error: Exception) -> None:
         """One bad step costs the answers in flight, not the server; three in a row do."""
-        log.exception("a step of the engine failed")
+        log.error("a step of the engine failed", exc_info=error)
         self._failures_in_a_row += 1
         words = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         self._end_rows(words)
@@ -288,9 +288,7 @@ class BatchedEngine:
             row.cached += 1
         self._emit(lane, rows, logits)
 
-    def _forward(
-        self, lane: Lane, slots: slice, rows: list[Row], bites: list[int]
-    ) -> torch.Tensor:
+    def _forward(self, lane: Lane, slots: slice, rows: list[Row], bites: list[int]) -> torch.Tensor:
         """Run the model over the next `bites` tokens of each row.
 
         Returns:

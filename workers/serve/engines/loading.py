@@ -14,6 +14,7 @@ import torch
 from core.config.serve import ServeSpec
 from core.errors import AppError, ErrorCode
 from workers.serve.engines.base import Progress
+from workers.serve.engines.sources import source_arguments
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _UNBATCHABLE_LAYERS = {"linear_attention", "conv", "hybrid", "hybrid_sliding", "indexed_attention"}
@@ -138,24 +139,6 @@ def check_logits(logits: torch.Tensor, model: str) -> None:
             model=Path(model).name,
             detail="the model's output is not finite; another precision may help",
         )
-
-
-def gguf_file_of(path: Path) -> Path | None:
-    """The GGUF file that `path` is or holds, if it holds no safetensors."""
-    if path.suffix.lower() == ".gguf":
-        return path
-    if path.is_dir() and not any(path.glob("*.safetensors")):
-        return next(iter(sorted(path.glob("*.gguf"))), None)
-    return None
-
-
-def source_arguments(path: Path) -> tuple[str, dict[str, Any]]:
-    """What `from_pretrained` takes for a folder or a GGUF file; never code, never the network."""
-    arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    gguf = gguf_file_of(path)
-    if gguf is None:
-        return str(path), arguments
-    return str(gguf.parent), arguments | {"gguf_file": gguf.name}
 
 
 def _load_weights(spec: ServeSpec, dtype: torch.dtype, progress: Progress) -> Any:
