@@ -211,7 +211,9 @@ def machine() -> str:
     if info.exists():
         lines = [x for x in info.read_text().splitlines() if x.startswith("model name")]
         model = lines[0].split(":")[1].strip() if lines else model
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    )
 
 
 def main() -> None:

@@ -272,9 +272,8 @@ class MetricPlot(QFrame):
                 entries.append(Entry(self._names["smoothed"], line.role, line.dash))
             elif len(self._items) > 1:
                 entries.append(Entry(line.name, line.role, line.dash))
-        for limit in (*self._painter.homeless, *self._far_limits()):
-            entries.append(Entry(limit.text, limit.role, (4.0, 3.0)))
-        return tuple(entries)
+        unseen = (*self._painter.homeless, *self._far_limits())
+        return (*entries, *(Entry(limit.text, limit.role, (4.0, 3.0)) for limit in unseen))
 
     def _far_limits(self) -> list[Limit]:
         homeless = self._painter.homeless
@@ -295,7 +294,7 @@ class MetricPlot(QFrame):
                 entries.append(Entry(text, item.line.role, item.line.dash))
             if number:
                 entries.append(Entry(f"{item.line.name} {format_value(raw)}", item.line.role))
-        return tuple([*self._alarms_here(), *entries])
+        return (*self._alarms_here(), *entries)
 
     def _alarms_here(self) -> list[Entry]:
         if self._marks is None or self.axis.hover is None:

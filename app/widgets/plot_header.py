@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import fonts
 from app.widgets.plot_style import faint, pen, role_color
+from app.widgets.plot_style import font as font_of
 
 _SWATCH_PX = 14.0
 _GAP = 8.0
@@ -60,13 +61,13 @@ class PlotHeader(QWidget):
         edge = float(self.width()) - 4
         base = self.height() - 10.0
         if self.unit:
-            small = fonts.ui_font(fonts.SMALL_PT)
+            small = font_of(fonts.SMALL_PT)
             edge = self._text_left_of(painter, edge, base, self.unit, small, "muted") - 5
-        large = fonts.ui_font(15.0, QFont.Weight.DemiBold)
+        large = font_of(15.0, QFont.Weight.DemiBold)
         return self._text_left_of(painter, edge, base, self.value, large, "text")
 
     def _paint_title(self, painter: QPainter, right: float) -> float:
-        font = fonts.ui_font(fonts.SECTION_PT, QFont.Weight.Medium)
+        font = font_of(fonts.SECTION_PT, QFont.Weight.Medium)
         metrics = QFontMetricsF(font)
         room = max(0.0, right - _GAP - 2)
         text = metrics.elidedText(self.title, Qt.TextElideMode.ElideRight, room)
@@ -76,7 +77,7 @@ class PlotHeader(QWidget):
         return 2 + metrics.horizontalAdvance(text)
 
     def _paint_entries(self, painter: QPainter, left: float, right: float) -> None:
-        font = fonts.ui_font(8.5)
+        font = font_of(8.5)
         metrics = QFontMetricsF(font)
         painter.setFont(font)
         base = self.height() - 11.0

@@ -87,11 +87,16 @@ class LineItem:
             self.drawn = Drawn()
             return
         series = self.line.series
-        edges = self._edges(axis, columns)
-        raw = self._thin(axis, edges, series.ys, log_y)
+        raw = self._thin(axis, self._edges(axis, columns), series.ys, log_y)
         self.drawn = raw
         if self.smoothing:
-            bold = self._thin(axis, edges, self.smoothed.ys, log_y)
+            # A line 2 px wide fills two columns at once; half as many points look the same.
+            wide = self._edges(axis, max(1, columns // 2))
+            bold = self._thin(axis, wide, self.smoothed.ys, log_y)
+            # Thinned, it is a zigzag of vertical strokes, where antialiasing shows nothing but
+            # doubles the cost.
+            self._bold.opts["antialias"] = len(bold.xs) < 0.9 * columns
+            self._raw.opts["antialias"] = len(raw.xs) < 1.8 * columns
             _set(self._raw, raw)
             _set(self._bold, bold)
         else:
@@ -144,6 +149,4 @@ def _curve() -> pg.PlotCurveItem:
 
 def _set(item: pg.PlotCurveItem, drawn: Drawn) -> None:
     gaps = bool(len(drawn.xs)) and bool(np.isnan(drawn.xs).any())
-    item.setData(
-        drawn.xs, drawn.ys, connect="finite" if gaps else "all", skipFiniteCheck=not gaps
-    )
+    item.setData(drawn.xs, drawn.ys, connect="finite" if gaps else "all", skipFiniteCheck=not gaps)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QFont, QFontMetricsF, QPainter, QPainterPath
+from PySide6.QtGui import QFontMetricsF, QPainter, QPainterPath
 
-from app.theme import fonts
 from app.widgets.plot_lines import LineItem
-from app.widgets.plot_style import pen, role_color
+from app.widgets.plot_style import font, pen, role_color
 from app.widgets.plot_view import PlotView
 from core.metrics import RunSeries
 from core.metrics.series import Floats
@@ -65,7 +64,7 @@ class MarkPainter:
         self.crosshair_points: list[tuple[QPointF, str]] = []
         self.crosshair_x: float | None = None
         self.crosshair_text = ""
-        self._font = QFont(fonts.ui_font(8.5))
+        self._font = font(8.5)
 
     def place(self, marks: Marks | None, items: list[LineItem], limits: list[Limit]) -> None:
         """Compute where everything goes."""

@@ -17,7 +17,6 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QEnterEvent,
-    QFont,
     QFontMetricsF,
     QKeyEvent,
     QMouseEvent,
@@ -26,10 +25,9 @@ from PySide6.QtGui import (
     QResizeEvent,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QFrame, QWidget
+from PySide6.QtWidgets import QFrame, QGraphicsView, QWidget
 
-from app.theme import fonts
-from app.widgets.plot_style import pen, role_color
+from app.widgets.plot_style import font, pen, role_color
 from app.widgets.plot_ticks import Tick, linear_ticks, log_ticks, thin
 from app.widgets.plot_x_axis import XAxis
 
@@ -65,14 +63,18 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         self._dragging = False
         self._start: tuple[tuple[float, float], tuple[float, float]] = ((0, 1), (0, 1))
         self.rubber: QRectF | None = None
+        self.vector = False
+        """Paint axes as text and lines, for an SVG, instead of the cached picture."""
         self.x_labels: list[QRectF] = []
         """Where the texts of the x axis stand."""
         self.setFrameShape(QFrame.Shape.NoFrame)
+        # pyqtgraph lets Qt cache the background, which then never hears of a new range.
+        self.setCacheMode(QGraphicsView.CacheModeFlag.CacheNone)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setMinimumSize(160, 90)
         self.setCursor(Qt.CursorShape.CrossCursor)
-        self._tick_font = QFont(fonts.ui_font(8.5))
+        self._tick_font = font(8.5)
 
     # Geometry
 
@@ -85,7 +87,7 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
     @property
     def columns(self) -> int:
         """Pixel columns for decimation, in physical pixels."""
-        return max(16, round(self.area.width() * self.devicePixelRatioF()))
+        return max(16, round(self.area.width() * float(self.devicePixelRatioF())))
 
     def x_pixel(self, position: float) -> float:
         """View coordinate to pixel."""
@@ -132,6 +134,9 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
 
     def drawBackground(self, painter: QPainter, rect: QRectF) -> None:
         """Grid, axis line and tick texts, from a cached picture."""
+        if self.vector:
+            self._paint_axes(painter)
+            return
         ratio = self.devicePixelRatioF()
         if self._backdrop is None or self._backdrop.devicePixelRatioF() != ratio:
             self._backdrop = self._paint_backdrop(ratio)
@@ -168,11 +173,14 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         picture.setDevicePixelRatio(ratio)
         picture.fill(role_color("plot_background"))
         painter = QPainter(picture)
+        self._paint_axes(painter)
+        painter.end()
+        return picture
+
+    def _paint_axes(self, painter: QPainter) -> None:
         painter.setFont(self._tick_font)
         self._paint_y_axis(painter)
         self._paint_x_axis(painter)
-        painter.end()
-        return picture
 
     def _paint_y_axis(self, painter: QPainter) -> None:
         area = self.area

@@ -126,7 +126,8 @@ class XAxis(QObject):
         if not self.log:
             return values
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log10(values)  # type: ignore[no-any-return]
+            logs: Floats = np.log10(values)
+        return logs
 
     def to_steps(self, positions: Floats, run: RunSeries) -> Floats:
         """View coordinates as (fractional) steps of a run."""
@@ -140,7 +141,8 @@ class XAxis(QObject):
             inside = np.where(values < first_y, values / first_y * first_x, inside)
         # Behind the last step nothing is known; steps go on so that columns keep rising.
         over = values > clock.ys[-1]
-        return np.where(over, clock.xs[-1] + 1 + (values - clock.ys[-1]), inside)
+        steps: Floats = np.where(over, clock.xs[-1] + 1 + (values - clock.ys[-1]), inside)
+        return steps
 
     def ticks(self, most: int) -> list[Tick]:
         """Ticks for the view."""

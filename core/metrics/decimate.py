@@ -53,8 +53,8 @@ def decimate_columns(
     xs: Numbers, ys: Floats, edges: Floats, *, log: bool = False
 ) -> tuple[Floats, Floats]:
     """`decimate` for columns of any width: `edges` are rising, one more than columns."""
-    low = int(np.searchsorted(xs, edges[0], side="left"))
-    high = int(np.searchsorted(xs, edges[-1], side="right"))
+    ends = np.searchsorted(xs, _like(xs, edges[[0, -1]]), side="left")
+    low, high = int(ends[0]), int(ends[1])
     first, stop = max(0, low - 1), min(len(xs), high + 1)  # the neighbors
     if log:
         first = max(first, int(np.searchsorted(xs, 0, side="right")))
@@ -74,8 +74,9 @@ def _extremes(xs: Numbers, ys: Floats, edges: Floats) -> tuple[Floats, Floats]:
     The pair stands at the x of the column's first and last point, less than a pixel from where it
     was: finding the exact place would cost three more passes over the data.
     """
-    starts = np.searchsorted(xs, edges[:-1], side="left")
-    starts = np.unique(starts[starts < len(xs)])
+    starts = np.searchsorted(xs, _like(xs, edges[:-1]), side="left")
+    starts = starts[starts < len(xs)]
+    starts = starts[np.append(True, starts[1:] != starts[:-1])] if len(starts) else starts
     ends = np.append(starts[1:], len(xs))
     lows, highs = _fmin_fmax(ys, starts)
     rising = ys[starts] <= ys[ends - 1]
@@ -85,6 +86,11 @@ def _extremes(xs: Numbers, ys: Floats, edges: Floats) -> tuple[Floats, Floats]:
     out_ys[0::2] = np.where(rising, lows, highs)
     out_ys[1::2] = np.where(rising, highs, lows)
     return out_xs, out_ys
+
+
+def _like(xs: Numbers, edges: Floats) -> Numbers:
+    """Edges in the dtype of `xs`: numpy would convert the million xs instead."""
+    return np.ceil(edges).astype(xs.dtype) if xs.dtype.kind == "i" else edges
 
 
 def _fmin_fmax(ys: Floats, starts: Numbers) -> tuple[Floats, Floats]:
