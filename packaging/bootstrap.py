@@ -93,10 +93,10 @@ def _start(arguments: list[str]) -> int:
     """Become the program; where a process cannot be replaced (Windows), wait for it."""
     command = [str(environment.python_in_venv()), "-P", "-m", "app", *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    if sys.platform != "win32":
-        sys.stdout.flush()
-        os.execve(command[0], command, env)
-    return subprocess.run(command, env=env, check=False).returncode
+    if os.name == "nt":
+        return subprocess.run(command, env=env, check=False).returncode
+    sys.stdout.flush()
+    return os.execve(command[0], command, env)
 
 
 @contextlib.contextmanager
