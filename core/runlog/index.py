@@ -152,8 +152,8 @@ def _status(
         return finished.outcome
     if alive:
         return "running" if spoken else "starting"
-    if identity is None and digest.get(RunStarted) is None and not run.verdict_json.exists():
-        return "starting"  # between the folder and the process, or never started
+    if identity is None and digest.get(RunStarted) is None and run.is_new():
+        return "starting"  # between the folder and the process
     return "lost"
 
 

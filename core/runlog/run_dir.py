@@ -14,6 +14,7 @@ from core import atomic_io
 from core.errors import AppError, ErrorCode
 
 _CHECKPOINT = re.compile(r"^step-\d+$")
+_LAUNCH_GRACE_S = 10.0
 _SAFE = re.compile(r"[^a-z0-9]+")
 
 
@@ -69,6 +70,13 @@ class RunDir:
     def verdict_json(self) -> Path:
         """Written by a supervisor when the process is gone without `run.finished`."""
         return self.path / "verdict.json"
+
+    def is_new(self) -> bool:
+        """Made so lately that its worker may still be about to be started."""
+        try:
+            return time.time() - self.run_json.stat().st_mtime < _LAUNCH_GRACE_S
+        except OSError:
+            return False
 
     def newest_checkpoint(self) -> Path | None:
         """The announced checkpoint folder with the highest step; staging folders do not count."""

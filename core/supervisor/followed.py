@@ -49,9 +49,11 @@ class Followed:
         self._disk_due = 0.0
         self._stale_s: int = 0
         self._last_word_at: float | None = None
+        self._process_stamp: tuple[int, int] = (0, 0)
 
     def adopt(self) -> None:
         """Find the worker of this run, if one lives, and an earlier verdict."""
+        self._process_stamp = _stamp(self.run.process_json)
         process = _process_document(self.run)
         self.identity = ProcessIdentity.from_document(process)
         if self.identity is None:
@@ -64,6 +66,7 @@ class Followed:
     def launched(self, identity: ProcessIdentity) -> None:
         """A new worker was started for this run."""
         self.identity, self.alive, self.verdict = identity, True, None
+        self._process_stamp = _stamp(self.run.process_json)
         self.ladder, self._last_word_at = None, None
         self._oom_before = oom_kills()
         self.caught_up, self.changed = False, True
@@ -82,6 +85,9 @@ class Followed:
 
     def look(self) -> None:
         """See whether the worker lives. Before reading: its last word may come in between."""
+        if not self.alive and _stamp(self.run.process_json) not in (self._process_stamp, (0, 0)):
+            self.adopt()  # another face has started a worker for this run
+            self.changed = True
         alive = self.identity is not None and self.identity.is_alive()
         self.changed |= alive != self.alive
         self.alive = alive
@@ -94,6 +100,7 @@ class Followed:
             found = self._tail.read()
         except OSError as e:
             self._set_problem(ErrorCode.FILE_DAMAGED, path=str(self.run.events), detail=str(e))
+            self.caught_up = True  # there is nothing to wait for; its end can still be judged
             return False
         if found.restarted:
             self._start_over()
@@ -108,7 +115,7 @@ class Followed:
 
     def conclude(self, exit_code: int | None) -> None:
         """After reading all: speak the verdict if the worker is gone without a last word."""
-        if self.alive or not self.caught_up or self.over:
+        if self.alive or not self.caught_up or self.over or self._being_launched():
             return
         self.verdict = judge(
             self.run,
@@ -154,6 +161,10 @@ class Followed:
             problem=self._problem,
         )
 
+    def _being_launched(self) -> bool:
+        """Another face has made the folder and is about to start its worker."""
+        return self.identity is None and not self.spoken and self.run.is_new()
+
     def _start_over(self) -> None:
         self.state = RunState()
         self.series = RunSeries()
@@ -195,6 +206,15 @@ class Followed:
         problem = ErrorInfo(code=code.value, params=params)
         self.changed |= self._problem is None or self._problem.code != problem.code
         self._problem = problem
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes whenever a file is replaced; (0, 0) without one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino
 
 
 def _process_document(run: RunDir) -> dict[str, Any]:

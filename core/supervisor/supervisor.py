@@ -179,6 +179,8 @@ class Supervisor:
             self._climb(followed)
         elif followed.lingers():
             followed.ladder = StopLadder(reason="still running after its last word", first=1)
+        if identity in self._children and exit_code is None:
+            return  # dead to all others, but its last thread is still going: the code comes soon
         followed.conclude(exit_code)
 
     def _climb(self, followed: Followed) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -56,7 +57,7 @@ def test_the_output_goes_to_a_file_and_the_worker_holds_no_pipe(runs: Runs) -> N
     view = runs.until_step(run, 1)
     assert "for people" in run.output_log.read_text()
     assert view.pid is not None
-    fds = {n: os.readlink(f"/proc/{view.pid}/fd/{n}") for n in ("0", "1", "2")}
+    fds = {n: str(Path(f"/proc/{view.pid}/fd/{n}").readlink()) for n in ("0", "1", "2")}
     assert fds == {"0": "/dev/null", "1": str(run.output_log), "2": str(run.output_log)}
     assert os.getsid(view.pid) == view.pid
     runs.supervisor.stop(run.run_id)

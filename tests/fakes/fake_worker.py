@@ -17,6 +17,7 @@ It is the real harness around a recipe that the spec in `run.json` steers:
     log              a line for output.log
     nan_at           the step whose loss is NaN
     checkpoint_every make a checkpoint folder and announce it every so many steps
+    last_word_wait_s how long to wait for room for the last word
     flood_bytes      say samples of this size as well, one a step
 """
 
@@ -41,7 +42,7 @@ from core.protocol.events import (
     TrainStep,
 )
 from core.runlog.run_dir import RunDir
-from workers.harness import WorkerContext, run_worker
+from workers.harness import WorkerContext, entry, run_worker
 
 
 def loss_at(step: int) -> float:
@@ -141,4 +142,5 @@ if __name__ == "__main__":
     here = RunDir(Path(sys.argv[1]))
     if here.document()["spec"].get("fail_on_import"):
         raise ImportError("libfake.so.1: cannot open shared object file")
+    entry.LAST_WORD_WAIT_S = here.document()["spec"].get("last_word_wait_s", 30.0)
     sys.exit(run_worker(here.document()["job"], recipe, find_resume_step=find_resume_step))
