@@ -81,7 +81,10 @@ class Encoder:
         return ids, trained
 
     def _by_offsets(self, row: Row) -> tuple[list[int], list[bool]]:
-        """For tokenizers that mark a word's start on the first token (SentencePiece's way)."""
+        """For tokenizers that mark a word's start on the first token (SentencePiece's way).
+
+        A token that begins with the prompt's last space belongs to the word it begins.
+        """
         text = "".join(piece.text for piece in row)
         found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         spans, at = [], 0
@@ -90,7 +93,7 @@ class Encoder:
                 spans.append((at, at + len(piece.text)))
             at += len(piece.text)
         trained = [
-            end > start and any(a <= start < b for a, b in spans)
+            any(start < b and a < end for a, b in spans)
             for start, end in found["offset_mapping"]
         ]
         return list(found["input_ids"]), trained
