@@ -140,9 +140,7 @@ def test_completions_take_several_prompts_and_token_lists(client: openai.OpenAI)
     streamed = client.completions.create(
         model="tiny", prompt="The fox", max_tokens=5, temperature=0, stream=True
     )
-    whole = client.completions.create(
-        model="tiny", prompt="The fox", max_tokens=5, temperature=0
-    )
+    whole = client.completions.create(model="tiny", prompt="The fox", max_tokens=5, temperature=0)
     assert "".join(c.choices[0].text for c in streamed) == whole.choices[0].text
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from core import secrets
+from core.catalog import inspect_model
 from core.config.serve import ServeSpec
 from core.errors import AppError, ErrorCode
 from core.paths import Home
@@ -123,11 +124,13 @@ class _Life:
 
     def _load_blocking(self) -> Loaded:
         """On a thread: `/health` answers "loading" meanwhile."""
-        self._progress("loading_model", None, Path(self._spec.model).name)
+        path = Path(self._spec.model)
+        self._progress("loading_model", None, path.name)
+        inspect_model(path).usable()  # headers only: a clear word before anything heavy
         from workers.serve.engines.batched import BatchedEngine
         from workers.serve.text.prompts import Prompter
 
-        prompter = Prompter.load(Path(self._spec.model))
+        prompter = Prompter.load(path)
         engine = BatchedEngine(self._spec)
         facts = engine.load(self._progress)
         ids = names.model_ids(self._context.document, self._spec, facts.adapters)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -16,11 +17,14 @@ from workers.serve.http.errors import ApiError, bad_value
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 OPEN_PATHS = frozenset({"/health"})
+_HOST = re.compile(r"([\w.\-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def host_name(value: str) -> str:
     """The name in a Host header, without port and brackets, in lower case; empty when malformed."""
+    if not _HOST.fullmatch(value):
+        return ""
     try:
         return (urlsplit(f"//{value}").hostname or "").rstrip(".").lower()
     except ValueError:

@@ -1,0 +1,213 @@
+"""From start to stop: loading, ready, busy, draining, gone, with nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+pytest.importorskip("torch")
+
+from core.atomic_io import write_text
+from core.protocol.codec import encode_command
+from core.protocol.commands import StopCommand
+from tests.e2e.serve_process import ServerProcess, launch, serving
+from tests.tiny_models import build_tiny
+from tests.unit.test_serve_engine import make_adapter
+
+LONG = {"prompt": "Hello", "max_tokens": 240, "ignore_eos": True, "temperature": 0}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny(tmp_path_factory.mktemp("model") / "llama", "llama")
+
+
+def read_stream(server: ServerProcess, said: list[list[dict]], body: dict | None = None) -> None:
+    lines: list[dict] = []
+    try:
+        with (
+            server.client() as client,
+            client.stream("POST", "/v1/completions", json=(body or LONG) | {"stream": True}) as r,
+        ):
+            for line in r.iter_lines():
+                if line.startswith("data: "):
+                    data = line.removeprefix("data: ")
+                    lines.append({"done": True} if data == "[DONE]" else json.loads(data))
+    except httpx.HTTPError as e:
+        lines.append({"broken": type(e).__name__})
+    said.append(lines)
+
+
+def streams(server: ServerProcess, count: int, said: list[list[dict]]) -> list[threading.Thread]:
+    before = len(server.state.requests)
+    threads = [threading.Thread(target=read_stream, args=(server, said)) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    with server.client() as client:
+        while True:
+            text = client.get("/metrics").text
+            active = [
+                int(line.split()[-1])
+                for line in text.splitlines()
+                if line.startswith(("deepdeck:num_requests_running{", "deepdeck:num_requests_wai"))
+            ]
+            if sum(active) + len(server.state.requests) - before >= count:
+                return threads
+
+
+def port_is_free(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+            probe.listen()
+        except OSError:
+            return False
+    return True
+
+
+def test_health_says_loading_before_it_says_ready(tmp_path: Path, model: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = launch(tmp_path, model, port=port)
+    seen: list[tuple[int, str]] = []
+    try:
+        while not server.state.ready:
+            assert server.process.poll() is None, server.log
+            try:
+                response = httpx.get(f"http://127.0.0.1:{port}/health", timeout=30)
+                seen.append((response.status_code, response.json()["status"]))
+                if response.status_code == 503:
+                    assert response.headers["retry-after"]
+            except httpx.ConnectError:
+                time.sleep(0.01)
+        assert seen[0] == (503, "loading")
+        phases = [e.phase for e in server.events if e.kind == "run.phase"]
+        assert phases[0] == "loading_model"
+        assert phases[-2:] == ["warming_up", "ready"]
+    finally:
+        server.stop()
+
+
+def test_a_stop_lets_open_streams_finish(tmp_path: Path, model: Path) -> None:
+    with serving(tmp_path, model) as server:
+        url, said = server.url, []
+        threads = streams(server, 5, said)
+        write_text(server.run.control, encode_command(StopCommand()).decode())
+        assert server.process.wait(30) == 0
+        for thread in threads:
+            thread.join(10)
+        assert all(lines[-1] == {"done": True} for lines in said)
+        assert not any("error" in line for lines in said for line in lines)
+        state = server.state
+        assert (state.status, state.reason) == ("stopped", "stop_requested")
+        assert state.result["requests"] == 5
+        assert port_is_free(url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_without_patience_ends_streams_with_a_word(
+    tmp_path: Path, model: Path, number: int
+) -> None:
+    with serving(tmp_path, model, drain_s=0, max_batch_size=2) as server:
+        url, said = server.url, []
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        threads = streams(server, 30, said)
+        server.process.send_signal(number)
+        assert server.process.wait(30) == 0
+        for thread in threads:
+            thread.join(10)
+        ended = [lines for lines in said if any("error" in line for line in lines)]
+        finished = [lines for lines in said if not any("error" in line for line in lines)]
+        assert ended
+        assert all("stopping" in str(lines) or lines == [] for lines in ended)
+        # Those that still waited got a 503 instead of a stream, so nothing to read.
+        assert all(lines == [] or lines[-1] == {"done": True} for lines in finished)
+        assert not any("broken" in line for lines in said for line in lines)
+        assert port_is_free(url)
+        assert not [c for c in children if c.is_running()]
+        assert server.state.status == "stopped"
+
+
+def test_a_port_in_use_is_said_before_the_model_is_loaded(tmp_path: Path, model: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server = launch(tmp_path, model, port=port)
+        assert server.process.wait(60) == 1
+    state = server.state
+    assert state.status == "failed"
+    assert state.error is not None
+    assert state.error.code == "serve.port_in_use"
+    assert state.error.params == {"host": "127.0.0.1", "port": port}
+    assert not [e for e in server.events if e.kind == "run.phase"]
+
+
+def test_a_full_queue_answers_503_with_retry_after(tmp_path: Path, model: Path) -> None:
+    with serving(tmp_path, model, max_batch_size=1, queue_limit=2) as server:
+        said: list[list[dict]] = []
+        threads = [threading.Thread(target=read_stream, args=(server, said)) for _ in range(12)]
+        with server.client() as client:
+            for thread in threads:
+                thread.start()
+            refused = None
+            while refused is None and any(t.is_alive() for t in threads):
+                response = client.post("/v1/completions", json=LONG)
+                refused = response if response.status_code == 503 else None
+            for thread in threads:
+                thread.join(30)
+            busy = [r for r in server.state.requests if r.status == 503]
+            assert busy
+            assert refused is not None
+            assert refused.headers["retry-after"]
+            assert refused.json()["error"]["code"] == "queue_full"
+            assert client.post("/v1/completions", json=LONG).status_code == 200
+            assert "admission_rejections_total" in client.get("/metrics").text
+
+
+def test_a_wait_that_is_too_long_ends_with_503(tmp_path: Path, model: Path) -> None:
+    with serving(tmp_path, model, max_batch_size=1, queue_timeout_s=0.01) as server:
+        said: list[list[dict]] = []
+        threads = streams(server, 6, said)
+        for thread in threads:
+            thread.join(30)
+        statuses = {r.status for r in server.state.requests}
+        assert statuses == {200, 503}
+
+
+def test_adapter_and_base_are_two_models_of_one_server(tmp_path: Path, model: Path) -> None:
+    adapter = make_adapter(model, tmp_path / "legal-qa")
+    with serving(tmp_path, model, adapter=str(adapter)) as server, server.client() as client:
+        names = [m["id"] for m in client.get("/v1/models").json()["data"]]
+        assert names == ["tiny+legal-qa", "tiny"]
+        texts = {
+            name: client.post("/v1/completions", json=LONG | {"model": name}).json()
+            for name in (*names, None)
+        }
+        assert texts["tiny"]["choices"][0]["text"] != texts["tiny+legal-qa"]["choices"][0]["text"]
+        assert texts[None]["model"] == "tiny+legal-qa"
+        assert server.state.ready.adapter == "legal-qa"
+
+
+def test_figures_of_requests_reach_the_events(tmp_path: Path, model: Path) -> None:
+    with serving(tmp_path, model) as server, server.client() as client:
+        client.post("/generate", json={"prompt": "Hello", "max_length": 5})
+        client.post("/generate", json={"prompt": ""})
+        while not (server.state.stats and server.state.stats.requests_total == 2):
+            assert server.process.poll() is None
+        done, refused = server.state.requests
+        assert (done.route, done.status, refused.status) == ("/generate", 200, 400)
+        assert done.ttft_ms is not None
+        assert 0 < done.ttft_ms <= done.total_ms
+        assert server.state.stats.errors_total == 1
