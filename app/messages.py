@@ -13,6 +13,7 @@ from typing import Any, Literal
 from app.texts import words
 from app.texts.alarms import ALARMS, AlarmTexts
 from app.texts.errors import ERRORS, ErrorTexts
+from app.texts.findings import finding_text as finding_text
 from app.texts.words import Words
 from core.errors import ErrorInfo
 from core.protocol.events import AlarmRaised

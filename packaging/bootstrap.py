@@ -49,6 +49,9 @@ def main(arguments: list[str]) -> int:
     except StepFailed as e:
         _explain(console, e)
         return 1
+    except OSError as e:
+        console.say(text("read_only", folder=ROOT, detail=e))
+        return 1
     if command == "setup":
         return 0
     if command == "test":
@@ -64,7 +67,7 @@ def wants_window(arguments: list[str]) -> bool:
         return False
     if arguments[0] == "demo":
         return not {"--headless", "-h", "--help"} & set(arguments)
-    return arguments[0].startswith("-")
+    return arguments[0] == "setup" or arguments[0].startswith("-")
 
 
 def _set_up(console: Console, command: str, arguments: list[str]) -> None:
@@ -82,11 +85,12 @@ def _set_up(console: Console, command: str, arguments: list[str]) -> None:
         whole = system.ensure_libraries(console, window=window, tests=command == "test")
     if window and whole:
         WINDOW_MARK.touch()
-    needs_qt = window or command in ("demo", "test")
-    if needs_qt and not whole:
-        system.explain_missing(console, window=window)
-        if not (window and os.environ.get("WAYLAND_DISPLAY")):  # there Qt may do without X11
-            raise SystemExit(1)
+    if whole or not (window or command in ("demo", "test")):
+        return
+    system.explain_missing(console, window=window)
+    # A set-up alone did its part, and on Wayland Qt may do without X11.
+    if command != "setup" and not (window and os.environ.get("WAYLAND_DISPLAY")):
+        raise SystemExit(1)
 
 
 def _start(arguments: list[str]) -> int:

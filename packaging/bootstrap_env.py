@@ -43,7 +43,7 @@ def python_in_venv() -> Path:
 def is_installed(kind: str) -> bool:
     """The environment holds what today's pyproject.toml asks for."""
     stamp = SETUP / f"{kind}.toml"
-    if not python_in_venv().exists() or not stamp.is_file() or IN_PROGRESS.exists():
+    if not os.access(python_in_venv(), os.X_OK) or not stamp.is_file() or IN_PROGRESS.exists():
         return False
     return stamp.read_bytes() == (ROOT / "pyproject.toml").read_bytes()
 

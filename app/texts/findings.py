@@ -5,9 +5,8 @@ Each id has a name and, for each level it can have, a sentence and a fix. Qt-fre
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from app.messages import Language
 from app.texts.words import GPU_REASONS, Words
 from core.services.doctor import Finding
 
@@ -17,7 +16,7 @@ class FindingText(NamedTuple):
 
     title: str
     message: str
-    fix: str
+    hint: str
     """What to do; empty when nothing has to be done."""
 
 
@@ -154,7 +153,7 @@ _FAILED = Words("Could not be checked: {detail}", "无法检查：{detail}")
 _DEFAULT_INDEX = Words("pip's default", "pip 默认设置")
 
 
-def finding_text(finding: Finding, language: Language) -> FindingText:
+def finding_text(finding: Finding, language: Literal["en", "zh"]) -> FindingText:
     """Name, sentence and fix of a finding; an id this version does not know is shown as it is."""
     title = TITLES.get(finding.id, Words(finding.id, finding.id))
     message, fix = MESSAGES.get((finding.id, finding.level), (_FAILED, _NONE))
@@ -175,5 +174,5 @@ class _Facts(dict[str, Any]):
         return "–"
 
 
-def _pick(words: Words, language: Language) -> str:
+def _pick(words: Words, language: Literal["en", "zh"]) -> str:
     return words.en if language == "en" else words.zh
