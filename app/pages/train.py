@@ -1,0 +1,290 @@
+"""Train: a form before, live plots during, the result after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QStackedWidget
+
+from app import messages
+from app.pages.base import AppContext, Page
+from app.pages.train_form import TrainForm
+from app.pages.train_live import TrainLive
+from app.theme.tokens import Tone
+from app.viewmodels.train_run import TrainRunModel
+from app.widgets.buttons import Button
+from app.widgets.metric_plot import MetricPlot
+from app.widgets.plot_export import free_path, save_png, save_svg
+from app.widgets.status_chip import STATUS_TONES
+from core.config.train import TrainSpec
+from core.errors import AppError
+from core.supervisor import RunView
+
+
+class TrainPage(Page):
+    """`navigate("train", run_id=...)` shows a run; `model=` and `data=` fill the form."""
+
+    page_id: ClassVar[str] = "train"
+
+    def __init__(self, ctx: AppContext) -> None:
+        super().__init__(ctx)
+        self.model = TrainRunModel(ctx.services, ctx.bridge, self)
+        self.form = TrainForm(ctx)
+        self.live = TrainLive(self.model)
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.form)
+        self.stack.addWidget(self.live)
+        self.content.addWidget(self.stack, 1)
+        self._error_of = ""
+        self._make_actions()
+        self._connect()
+
+    def _make_actions(self) -> None:
+        self.new_button = self.add_action(Button(icon_name="plus"))
+        self.resume_button = self.add_action(Button(icon_name="play"))
+        self.pause_button = self.add_action(Button(icon_name="pause"))
+        self.save_button = self.add_action(Button(icon_name="content-save-outline"))
+        self.stop_button = self.add_action(Button(kind="danger", icon_name="stop"))
+
+    def _connect(self) -> None:
+        self.model.changed.connect(self._refresh)
+        self.form.start_asked.connect(self._start)
+        self.form.failed.connect(self.show_error)
+        self.live.export_requested.connect(self._export)
+        self.live.action_requested.connect(self._act)
+        self.new_button.clicked.connect(self.show_form)
+        self.resume_button.clicked.connect(self._resume)
+        self.pause_button.clicked.connect(self._pause)
+        self.save_button.clicked.connect(self._save)
+        self.stop_button.clicked.connect(self._stop)
+
+    # What is shown
+
+    def on_shown(self, args: dict[str, object]) -> None:
+        """A run by id, else a filled form, else what lives, else what was there."""
+        if run_id := args.get("run_id"):
+            self.show_run(str(run_id))
+        elif "model" in args or "data" in args:
+            self.show_form()
+            self.form.choose(model=_text(args.get("model")), data=_text(args.get("data")))
+        elif self.model.view is None and (living := self._living()) is not None:
+            self.show_run(living)
+        elif self.model.view is None:
+            self.show_form()
+
+    def show_run(self, run_id: str) -> None:
+        """Watch a run, living or not."""
+        if self.attempt(lambda: self.model.attach(run_id)):
+            self._show_live()
+
+    def show_form(self) -> None:
+        """Prepare another run."""
+        self.error_card.clear()
+        self.form.refresh_choices()
+        self.stack.setCurrentWidget(self.form)
+        self._refresh()
+
+    def _show_live(self) -> None:
+        self.stack.setCurrentWidget(self.live)
+        self._refresh()
+        self.live.refresh()
+
+    def _living(self) -> str | None:
+        found = (s for s in self.ctx.services.runs.list() if s.job == "train" and s.alive)
+        return next((s.run_id for s in found), None)
+
+    @property
+    def showing_run(self) -> bool:
+        """The live view is in front."""
+        return self.stack.currentWidget() is self.live and self.model.view is not None
+
+    # Header
+
+    def retranslate(self) -> None:
+        """All texts of the header."""
+        self.new_button.set_text(self.tr("New run"))
+        self.resume_button.set_text(
+            self.tr("Resume"), self.tr("Go on from the newest checkpoint, in the same run")
+        )
+        self.save_button.set_text(
+            self.tr("Save now"), self.tr("Write a checkpoint and go on training")
+        )
+        self._refresh()
+
+    def _refresh(self) -> None:
+        view = self.model.view if self.showing_run else None
+        self._show_actions(view)
+        if view is None:
+            self.set_title(self.tr("Train"))
+            self.chip.set_state("")
+            self.set_facts(self.tr("Fine-tune a model on your own data with LoRA."))
+            return
+        self.set_title(str(view.document.get("name") or view.run_id))
+        self.chip.set_state(*self._state(view))
+        self.set_facts(*self._facts(view))
+        self._show_end_error(view)
+
+    def _show_actions(self, view: RunView | None) -> None:
+        alive = view is not None and view.alive
+        self.new_button.setVisible(view is not None and not alive)
+        self.resume_button.setVisible(view is not None and self.model.can_resume)
+        for button in (self.pause_button, self.save_button, self.stop_button):
+            button.setVisible(alive)
+        if not alive:
+            return
+        waiting = self.model.asked
+        self.pause_button.setEnabled(self.model.can_pause and waiting is None)
+        self.save_button.setEnabled(self.model.can_save and waiting is None)
+        self.pause_button.set_text(self.tr("Continue") if self.model.paused else self.tr("Pause"))
+        self.pause_button.set_icon("play" if self.model.paused else "pause")
+        stopping = view is not None and view.stopping
+        self.stop_button.set_text(
+            self.tr("Stop faster") if stopping else self.tr("Stop and save"),
+            self.tr("Do not wait for the step to end")
+            if stopping
+            else self.tr("Finish the step, save a checkpoint and the adapter, then end"),
+        )
+
+    def _state(self, view: RunView) -> tuple[str, Tone]:
+        language = self.ctx.language.language
+        if view.stopping and view.alive:
+            return messages.stop_rung_text(view.stopping, language), "warning"
+        if view.alive and view.state.paused:
+            return messages.status_text("paused", language), "warning"
+        status = view.status
+        text = messages.status_text(status, language)
+        phase = view.state.phase
+        if view.alive and phase and phase != "training":
+            text = messages.phase_text(phase, language)
+        return text, STATUS_TONES.get(status, "neutral")
+
+    def _facts(self, view: RunView) -> list[str]:
+        spec = view.document.get("spec") or {}
+        plan = view.state.plan
+        lora = spec.get("lora") or {}
+        facts = [
+            Path(str(spec.get("model", ""))).name,
+            str(view.document.get("dataset") or Path(str(spec.get("data", ""))).name),
+            f"LoRA r{lora['rank']}" if "rank" in lora else "",
+        ]
+        if plan:
+            facts.append(self.tr("{count} samples").format(count=f"{plan.train_samples:,}"))
+            facts.append(f"{plan.device} {plan.dtype}")
+        if view.state.started_utc:
+            clock = time.strftime("%H:%M", time.localtime(view.state.started_utc))
+            facts.append(self.tr("started {clock}").format(clock=clock))
+        if view.alive:
+            facts.append(self.tr("goes on when this window is closed"))
+        elif view.status not in ("completed", "running"):
+            reason = view.verdict.reason if view.verdict else view.state.reason
+            facts.append(messages.reason_text(reason, self.ctx.language.language).rstrip(".。"))
+        return facts
+
+    def _show_end_error(self, view: RunView) -> None:
+        """A failed or lost run says why, once, until the card is dismissed."""
+        error = view.problem or view.error
+        key = f"{view.run_id} {error.code} {error.params}" if error else ""
+        if error is not None and key != self._error_of:
+            self.show_error(error, view.verdict.log_tail if view.verdict else "")
+        self._error_of = key
+
+    # Actions
+
+    def _start(self, spec: TrainSpec) -> None:
+        self.error_card.clear()
+        self._error_of = ""
+        try:
+            self.model.follow(self.ctx.services.train.start(spec))
+        except AppError as e:
+            self.form.show_problems(e)
+            return
+        self._show_live()
+
+    def _resume(self) -> None:
+        self._error_of = ""
+        self.attempt(self.model.resume)
+
+    def _pause(self) -> None:
+        self.attempt(self.model.toggle_pause)
+
+    def _save(self) -> None:
+        self.attempt(self.model.save_now)
+
+    def _stop(self) -> None:
+        self.attempt(self.model.stop)
+
+    def _act(self, action: str) -> None:
+        actions: dict[str, Callable[[], None]] = {
+            "deploy": self._deploy,
+            "chat": self._chat,
+            "report": self._report,
+            "csv": self._export_csv,
+            "folder": self._open_folder,
+        }
+        actions[action]()
+
+    def _deploy(self) -> None:
+        view = self.model.view
+        if view is not None:
+            spec = view.document.get("spec") or {}
+            self.ctx.navigate("deploy", model=str(spec.get("model", "")), adapter=view.run_id)
+
+    def _chat(self) -> None:
+        view = self.model.view
+        if view is not None:
+            spec = view.document.get("spec") or {}
+            self.ctx.navigate("chat", model=str(spec.get("model", "")), adapter=view.run_id)
+
+    def _open_folder(self) -> None:
+        if self.model.view is not None:
+            _open(self.model.view.run.path)
+
+    # Files
+
+    def _export(self, kind: str, plot: MetricPlot | None) -> None:
+        if kind == "csv":
+            self._export_csv()
+        elif self.model.view is not None:
+            self.attempt(lambda: self._save_picture(kind, plot))
+
+    def _save_picture(self, kind: str, plot: MetricPlot | None) -> None:
+        view = self.model.view
+        assert view is not None
+        path = free_path(view.run.exports, plot.name if plot else "plots", f".{kind}")
+        save = save_svg if kind == "svg" else save_png
+        self._say_saved(save(plot or self.live.panel.grid, path))
+
+    def _export_csv(self) -> None:
+        view = self.model.view
+        if view is not None:
+            run_id, service = view.run_id, self.ctx.services.runs
+            self.ctx.background.run(
+                self, lambda: service.export_csv(run_id), self._say_saved, self.show_error
+            )
+
+    def _report(self) -> None:
+        view = self.model.view
+        if view is not None:
+            run_id, service = view.run_id, self.ctx.services.runs
+            self.ctx.background.run(self, lambda: service.report(run_id), _open, self.show_error)
+
+    def _say_saved(self, path: Path) -> None:
+        self.ctx.notify(
+            self.tr("Saved to {path}").format(path=str(path)),
+            "ok",
+            action=self.tr("Open the folder"),
+            on_action=lambda: _open(path.parent),
+        )
+
+
+def _open(path: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None

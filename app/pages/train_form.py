@@ -1,0 +1,461 @@
+"""The form that starts a training run: model, data, how much, and everything else folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app import messages
+from app.pages.base import AppContext
+from app.pages.train_texts import TrainTexts
+from app.text import parameters_text
+from app.viewmodels import train_form as form
+from app.widgets.buttons import Button
+from app.widgets.card import GAP, Card
+from app.widgets.form_row import FactList, FormRow, form_grid
+from app.widgets.labels import label
+from core.config.presets import Preset, train_presets
+from core.config.train import TrainSpec
+from core.datasets import Dataset, open_dataset
+from core.errors import AppError, ErrorInfo, UsageError
+from core.services.train import SpecProblems, TrainPlanPreview
+
+_PREVIEW_DELAY_MS = 300
+_MAX_PROMPTS = 8
+
+
+class TrainForm(QWidget):
+    """Collects a `TrainSpec`. `start_asked` comes with a spec whose fields are all valid."""
+
+    start_asked = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self, ctx: AppContext, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._ctx = ctx
+        self._texts = TrainTexts(self)
+        self._presets: tuple[Preset, ...] = train_presets()
+        self._base: dict[str, Any] = form.defaults()
+        self._datasets: dict[str, Dataset] = {}
+        self._preview: TrainPlanPreview | None = None
+        self._asked_preview = 0
+        self._make_fields()
+        self._lay_out()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_PREVIEW_DELAY_MS)
+        self._timer.timeout.connect(self._ask_preview)
+        self._connect()
+        self.retranslate()
+        self._choose_preset(self._presets[-1].id if self._presets else "")
+
+    # Widgets
+
+    def _make_fields(self) -> None:
+        self.model_box = QComboBox()
+        self.data_box = QComboBox()
+        self.preset_box = QComboBox()
+        self.amount_box = QComboBox()
+        self.amount_line = QLineEdit()
+        self.name_line = QLineEdit()
+        self.prompts = QPlainTextEdit()
+        self.prompts.setFixedHeight(76)
+        self.prompts.setTabChangesFocus(True)
+        for unit in ("steps", "epochs"):
+            self.amount_box.addItem("", unit)
+        self.rows: dict[str, FormRow] = {
+            "model": FormRow(self.model_box, key="model"),
+            "data": FormRow(self.data_box, key="data"),
+            "preset": FormRow(self.preset_box, key="preset"),
+            "amount": FormRow(self.amount_line, key="steps"),
+            "name": FormRow(self.name_line, key="name"),
+            "sample_prompts": FormRow(self.prompts, key="sample_prompts"),
+        }
+        self.advanced_lines: dict[str, QLineEdit | QComboBox] = {}
+        for field in form.ADVANCED:
+            widget: QLineEdit | QComboBox = QLineEdit()
+            if field.kind == "choice":
+                widget = QComboBox()
+                for choice in field.choices:
+                    widget.addItem(choice, choice)
+            self.advanced_lines[field.path] = widget
+            self.rows[field.path] = FormRow(widget, key=field.path)
+
+    def _lay_out(self) -> None:
+        self.more_models = Button(kind="link")
+        self.pick_folder = Button(icon_name="folder-open-outline")
+        self.pick_file = Button(icon_name="file-outline")
+        self.advanced_button = Button(kind="link", icon_name="tune-variant")
+        self.advanced_button.setCheckable(True)
+        left = QVBoxLayout()
+        left.setSpacing(GAP)
+        left.addWidget(self._what_card())
+        left.addWidget(self._how_card())
+        left.addWidget(self._advanced_card())
+        left.addStretch(1)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GAP)
+        row.addLayout(left, 1)
+        row.addWidget(self._preview_card(), 0, Qt.AlignmentFlag.AlignTop)
+
+    def _what_card(self) -> Card:
+        self._what = Card()
+        self._what.body.addWidget(self.rows["model"])
+        self._what.body.addWidget(self.more_models, 0, Qt.AlignmentFlag.AlignLeft)
+        self._what.body.addWidget(self.rows["data"])
+        self._data_facts = label("", "muted", wrap=True)
+        self._what.body.addWidget(self._data_facts)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.pick_folder)
+        buttons.addWidget(self.pick_file)
+        buttons.addStretch(1)
+        self._what.body.addLayout(buttons)
+        return self._what
+
+    def _how_card(self) -> Card:
+        self._how = Card()
+        self._preset_about = label("", "muted", wrap=True)
+        self._how.body.addWidget(self.rows["preset"])
+        self._how.body.addWidget(self._preset_about)
+        amount = QHBoxLayout()
+        amount.setSpacing(8)
+        amount.addWidget(self.rows["amount"], 1)
+        amount.addWidget(self.amount_box, 1, Qt.AlignmentFlag.AlignBottom)
+        self._how.body.addLayout(amount)
+        self._how.body.addWidget(self.rows["name"])
+        self._how.body.addWidget(self.rows["sample_prompts"])
+        self._how.body.addWidget(self.advanced_button, 0, Qt.AlignmentFlag.AlignLeft)
+        return self._how
+
+    def _advanced_card(self) -> Card:
+        self.advanced = Card()
+        rows = [self.rows[f.path] for f in form.ADVANCED]
+        self.advanced.body.addLayout(form_grid(rows, columns=3))
+        self.advanced.setVisible(False)
+        return self.advanced
+
+    def _preview_card(self) -> Card:
+        self._preview_box = Card()
+        self._preview_box.setFixedWidth(300)
+        self.facts = FactList()
+        self._preview_note = label("", "muted", wrap=True)
+        self.start_button = Button(kind="primary", icon_name="play")
+        self._preview_box.body.addWidget(self.facts)
+        self._preview_box.body.addWidget(self._preview_note)
+        self._preview_box.body.addWidget(self.start_button)
+        return self._preview_box
+
+    def _connect(self) -> None:
+        self.more_models.clicked.connect(self._open_models)
+        self.pick_folder.clicked.connect(self._pick_folder)
+        self.pick_file.clicked.connect(self._pick_file)
+        self.advanced_button.toggled.connect(self.advanced.setVisible)
+        self.start_button.clicked.connect(self.start)
+        self.preset_box.activated.connect(self._preset_activated)
+        self.data_box.currentIndexChanged.connect(self._data_changed)
+        for box in (self.model_box, self.amount_box):
+            box.currentIndexChanged.connect(self._changed)
+        for line in (self.amount_line, self.name_line):
+            line.textChanged.connect(self._changed)
+        self.prompts.textChanged.connect(self._changed)
+        for widget in self.advanced_lines.values():
+            if isinstance(widget, QComboBox):
+                widget.currentIndexChanged.connect(self._changed)
+            else:
+                widget.textChanged.connect(self._changed)
+
+    # Choices
+
+    def refresh_choices(self) -> None:
+        """Read models and datasets anew; what is chosen stays chosen."""
+        models = form.usable_models(self._ctx.services.models.list())
+        self._fill(self.model_box, [(self._model_text(m), m.id) for m in models])
+        paths = [str(p) for p in form.known_datasets(self._ctx.services.home)]
+        known = paths + [p for p in self._picked() if p not in paths]
+        self._fill(self.data_box, [(Path(p).name, p) for p in known])
+        self._data_changed()
+
+    def choose(self, *, model: str | None = None, data: str | None = None) -> None:
+        """Preselect what another page was about."""
+        if model and (index := self.model_box.findData(model)) >= 0:
+            self.model_box.setCurrentIndex(index)
+        if data:
+            self.choose_data(Path(data))
+
+    def choose_data(self, path: Path) -> None:
+        """Take a folder or file of the user's."""
+        if self.data_box.findData(str(path)) < 0:
+            self.data_box.addItem(path.name, str(path))
+        self.data_box.setCurrentIndex(self.data_box.findData(str(path)))
+
+    def _picked(self) -> list[str]:
+        return [str(self.data_box.itemData(i)) for i in range(self.data_box.count())]
+
+    def _fill(self, box: QComboBox, items: list[tuple[str, str]]) -> None:
+        chosen = box.currentData()
+        box.blockSignals(True)
+        box.clear()
+        for text, data in items:
+            box.addItem(text, data)
+        box.setCurrentIndex(max(0, box.findData(chosen)) if items else -1)
+        box.blockSignals(False)
+
+    def _model_text(self, model: Any) -> str:
+        size = parameters_text(model.parameters) if model.parameters else ""
+        return " · ".join(p for p in (model.name, size, model.dtype) if p)
+
+    def _open_models(self) -> None:
+        self._ctx.navigate("models")
+
+    def _pick_folder(self) -> None:
+        self._pick(QFileDialog.FileMode.Directory)
+
+    def _pick_file(self) -> None:
+        self._pick(QFileDialog.FileMode.ExistingFile)
+
+    def _pick(self, mode: QFileDialog.FileMode) -> None:
+        dialog = QFileDialog(self, self.tr("Choose data"))
+        dialog.setFileMode(mode)
+        if mode == QFileDialog.FileMode.Directory:
+            dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self._file_picked)
+        dialog.open()
+
+    def _file_picked(self, path: str) -> None:
+        self.choose_data(Path(path))
+
+    # Presets
+
+    def _preset_activated(self, index: int) -> None:
+        self._choose_preset(str(self.preset_box.itemData(index)))
+
+    def _choose_preset(self, preset_id: str) -> None:
+        preset = next((p for p in self._presets if p.id == preset_id), None)
+        self._base = form.defaults()
+        if preset is not None:
+            self._base = preset.over(self._base)
+        self.preset_box.setCurrentIndex(self.preset_box.findData(preset_id))
+        steps = self._base.get("steps")
+        self.amount_box.setCurrentIndex(self.amount_box.findData("steps" if steps else "epochs"))
+        self.amount_line.setText(str(steps) if steps else f"{self._base['epochs']:g}")
+        for path, widget in self.advanced_lines.items():
+            text = form.text_of(self._base, path)
+            if isinstance(widget, QComboBox):
+                widget.setCurrentIndex(max(0, widget.findData(text)))
+            else:
+                widget.setText(text)
+        self._show_preset_text()
+
+    def _show_preset_text(self) -> None:
+        chosen = self.preset_box.currentData()
+        preset = next((p for p in self._presets if p.id == chosen), None)
+        text = preset.description.get(self._language, "") if preset else ""
+        self._preset_about.setText(text)
+
+    @property
+    def _language(self) -> messages.Language:
+        return self._ctx.language.language
+
+    # The spec
+
+    def values(self) -> dict[str, Any]:
+        """The spec as it is typed in, valid or not."""
+        texts = {
+            path: str(w.currentData()) if isinstance(w, QComboBox) else w.text()
+            for path, w in self.advanced_lines.items()
+        }
+        values = form.collect(self._base, texts)
+        values["model"] = self.model_box.currentData() or ""
+        values["data"] = self.data_box.currentData() or ""
+        values["name"] = self.name_line.text().strip()
+        lines = self.prompts.toPlainText().splitlines()
+        values["sample_prompts"] = [line.strip() for line in lines if line.strip()]
+        amount = self.amount_line.text().strip().replace(",", "")
+        values["steps"] = None
+        if self.amount_box.currentData() == "steps":
+            values["steps"] = int(amount) if amount.isdigit() else amount
+        else:
+            values["epochs"] = amount
+        return values
+
+    def check(self) -> TrainSpec | None:
+        """Mark every wrong field at once; the spec when there is none."""
+        values = self.values()
+        found = form.problems(values)
+        for missing in ("model", "data"):
+            if not values[missing]:
+                found[missing] = form.FieldProblem("missing")
+        amount = found.pop("steps", None) or found.pop("epochs", None)
+        if amount:
+            found["amount"] = amount
+        for key, row in self.rows.items():
+            row.set_error(self._texts.problem(found[key]) if key in found else "")
+        other = [k for k in found if k not in self.rows]
+        if other:
+            self.rows["amount"].set_error(self._texts.problem(found[other[0]]))
+        if found:
+            self._show_first_problem(found)
+            return None
+        return TrainSpec.model_validate(values)
+
+    def _show_first_problem(self, found: dict[str, form.FieldProblem]) -> None:
+        if any(key in self.advanced_lines for key in found):
+            self.advanced_button.setChecked(True)
+        first = next((key for key in self.rows if key in found), "amount")
+        self.rows[first].field.setFocus()
+
+    def start(self) -> None:
+        """Check everything, then ask the page to start."""
+        if (spec := self.check()) is not None:
+            self.start_asked.emit(spec)
+
+    def show_problems(self, error: AppError) -> None:
+        """What the service found: at its field where there is one, else in the page's card."""
+        found = error.problems if isinstance(error, SpecProblems) else (error.info,)
+        rest = [info for info in found if not self._place(info)]
+        if rest:
+            self.failed.emit(rest[0])
+
+    def _place(self, info: ErrorInfo) -> bool:
+        """Show an error under the field it is about."""
+        kinds = {"model": "model", "adapter": "model", "data": "data"}
+        key = kinds.get(info.code.partition(".")[0], "")
+        if info.code == "train.targets_unknown":
+            key = "lora.target_modules"
+        elif info.code == "train.warmup_too_long":
+            key = "warmup_ratio"
+        if not key:
+            return False
+        text = messages.error_text(info, self._language)
+        self.rows[key].set_error(f"{text.message} {text.hint}".strip())
+        if key in self.advanced_lines:
+            self.advanced_button.setChecked(True)
+        self.rows[key].field.setFocus()
+        return True
+
+    # Preview
+
+    def _changed(self) -> None:
+        self._timer.start()
+
+    def _data_changed(self) -> None:
+        path = self.data_box.currentData()
+        self.rows["data"].set_error("")
+        self._data_facts.setText("")
+        if path:
+            self._run(lambda: open_dataset(Path(path)), self._dataset_known, self._dataset_bad)
+        self._changed()
+
+    def _dataset_known(self, dataset: Dataset) -> None:
+        self._datasets[str(dataset.path)] = dataset
+        if str(dataset.path) == self.data_box.currentData():
+            self._show_counts(dataset)
+
+    def _show_counts(self, dataset: Dataset) -> None:
+        parts = [
+            self.tr("{count} {split}").format(
+                count=f"{count:,}", split=messages.split_text(split, self._language)
+            )
+            for split, count in dataset.counts.items()
+        ]
+        self._data_facts.setText(self.tr("Samples: {list}").format(list=" · ".join(parts)))
+
+    def _dataset_bad(self, info: ErrorInfo) -> None:
+        self._place(info)
+
+    def _ask_preview(self) -> None:
+        values = self.values()
+        if form.problems(values) or not values["model"] or not values["data"]:
+            self._show_preview(None)
+            return
+        self._asked_preview += 1
+        number, spec = self._asked_preview, TrainSpec.model_validate(values)
+        service = self._ctx.services.train
+        self._run(
+            lambda: (number, _prepared(service.prepare, spec)),
+            self._preview_came,
+            self._preview_failed,
+        )
+
+    def _preview_came(self, answer: tuple[int, TrainPlanPreview | None]) -> None:
+        if answer[0] == self._asked_preview:
+            self._show_preview(answer[1])
+
+    def _preview_failed(self, _error: ErrorInfo) -> None:
+        self._show_preview(None)
+
+    def _run(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[ErrorInfo], None],
+    ) -> None:
+        self._ctx.background.run(self, work, done, failed)
+
+    def _show_preview(self, plan: TrainPlanPreview | None) -> None:
+        self._preview = plan
+        self.facts.set_facts(self._texts.plan_facts(plan, self._ctx.bridge.machine))
+        self._preview_note.setText(self._texts.plan_note(plan, self._ctx.bridge.machine))
+
+    # Texts
+
+    def retranslate(self) -> None:
+        """All texts in the language that is on."""
+        self._what.set_title(self.tr("What to train"))
+        self._how.set_title(self.tr("How to train"))
+        self.advanced.set_title(self.tr("Advanced"))
+        self._preview_box.set_title(self.tr("What will happen"))
+        self.more_models.set_text(self.tr("More models…"))
+        self.pick_folder.set_text(self.tr("Choose folder…"))
+        self.pick_file.set_text(self.tr("Choose file…"))
+        self.advanced_button.set_text(self.tr("Advanced settings"))
+        self.start_button.set_text(self.tr("Start training"))
+        self.amount_box.setItemText(0, self.tr("steps"))
+        self.amount_box.setItemText(1, self.tr("passes over the data"))
+        self.amount_box.setAccessibleName(self.tr("Unit of the training length"))
+        self.name_line.setPlaceholderText(self.tr("Made from model and data when empty"))
+        self.prompts.setPlaceholderText(
+            self.tr("One question a line, at most {count}").format(count=_MAX_PROMPTS)
+        )
+        self._fill_presets()
+        for key, row in self.rows.items():
+            name, help_text, unit = self._texts.field(key)
+            row.set_texts(name, help_text, unit)
+        self._show_preset_text()
+        self._show_preview(self._preview)
+        if dataset := self._datasets.get(str(self.data_box.currentData())):
+            self._show_counts(dataset)
+
+    def _fill_presets(self) -> None:
+        items = [(p.name.get(self._language, p.id), p.id) for p in self._presets]
+        self._fill(self.preset_box, items)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another language."""
+        if event.type() == QEvent.Type.LanguageChange:
+            self.retranslate()
+        super().changeEvent(event)
+
+
+def _prepared(
+    prepare: Callable[[TrainSpec], TrainPlanPreview], spec: TrainSpec
+) -> TrainPlanPreview | None:
+    """The plan, or none: what is wrong is said at the start, not while somebody types."""
+    try:
+        return prepare(spec)
+    except UsageError:
+        return None

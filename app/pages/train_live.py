@@ -1,0 +1,300 @@
+"""A training run being watched: figures, four plots, alarms, answers before and after, result."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from PySide6.QtCore import QEvent, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
+
+from app import messages
+from app.i18n import LanguageManager
+from app.pages.train_side import AlarmsCard, ResultCard, SamplesCard
+from app.text import duration_text
+from app.viewmodels.train_eta import Eta
+from app.viewmodels.train_run import TrainRunModel
+from app.widgets.card import GAP
+from app.widgets.labels import label
+from app.widgets.plot_lines import PlotLine
+from app.widgets.plot_marks import Limit, Marks
+from app.widgets.plot_panel import PlotPanel
+from app.widgets.plot_style import DASHES
+from app.widgets.plot_ticks import format_value
+from app.widgets.stat_strip import StatStrip
+from core.metrics import RunSeries
+from core.protocol.events import AlarmRaised
+from core.supervisor import RunView
+
+_SIDE_PX = 264
+_NARROW_PX = 820
+_PLOT_LEAST_PX = 196
+_MEMORY_LEAST_SHARE = 0.3
+_STATS = ["step", "epoch", "remaining", "speed", "loss", "eval_loss"]
+
+
+class TrainLive(QWidget):
+    """Shows what `TrainRunModel` follows."""
+
+    export_requested = Signal(str, object)
+    action_requested = Signal(str)
+    """"deploy", "chat", "report", "folder", "csv"."""
+
+    def __init__(self, model: TrainRunModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._splits: tuple[str, ...] = ()
+        self._cards: tuple[int, ...] = ()
+        self.strip = StatStrip(_STATS)
+        self.panel = PlotPanel(["loss", "grad_norm", "learning_rate", "memory"])
+        self.alarms = AlarmsCard()
+        self.samples = SamplesCard()
+        self.result = ResultCard()
+        self._note = label("", "muted", wrap=True)
+        self._lay_out()
+        self._connect()
+        self.retranslate()
+
+    def _lay_out(self) -> None:
+        for plot in self.panel.plots.values():
+            plot.setMinimumHeight(_PLOT_LEAST_PX)
+        self.panel.plots["memory"].least_share = _MEMORY_LEAST_SHARE
+        self.panel.plots["grad_norm"].set_log_y(True)
+        side = QVBoxLayout()
+        side.setContentsMargins(0, 0, 0, 0)
+        side.setSpacing(GAP)
+        for card in (self.result, self.alarms, self.samples):
+            side.addWidget(card)
+        side.addStretch(1)
+        self._side = QWidget()
+        self._side.setLayout(side)
+        plots = QVBoxLayout()
+        plots.setSpacing(6)
+        plots.addWidget(self.panel, 1)
+        plots.addWidget(self._note)
+        self._body = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._body.setSpacing(GAP)
+        self._body.addLayout(plots, 1)
+        self._body.addWidget(self._side)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GAP)
+        column.addWidget(self.strip)
+        column.addLayout(self._body, 1)
+
+    def _connect(self) -> None:
+        self._model.changed.connect(self.refresh)
+        self._model.curves_replaced.connect(self._set_curves)
+        self.panel.export_requested.connect(self.export_requested)
+        self.alarms.step_chosen.connect(self.panel.show_steps)
+        self.result.action_requested.connect(self.action_requested)
+        self.panel.plots["loss"].alarm_name = self._alarm_name
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """On a narrow window the cards go under the plots."""
+        super().resizeEvent(event)
+        narrow = self.width() < _NARROW_PX
+        direction = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        if self._body.direction() != direction:
+            self._body.setDirection(direction)
+        self._side.setFixedWidth(self.width() if narrow else _SIDE_PX)
+
+    # Curves
+
+    def _set_curves(self) -> None:
+        run = self._model.series
+        if run is None:
+            return
+        self._splits = tuple(run.eval_loss)
+        self._cards = tuple(self._model.gpu_memory)
+        self._set_lines(run)
+        if self.panel.axis.runs != [run]:
+            self.panel.axis.planned_steps = None
+            self.panel.axis.set_runs([run])
+            self.panel.table.set_run(run)
+
+    def _set_lines(self, run: RunSeries) -> None:
+        plots = self.panel.plots
+        loss = PlotLine(run.loss, run, "loss", self.tr("training"), smooth=True)
+        plots["loss"].set_lines([loss, *self._eval_lines(run)], Marks(run, checkpoints=True))
+        norm = PlotLine(run.grad_norm, run, "grad_norm", self.tr("norm"), smooth=True)
+        plots["grad_norm"].set_lines([norm], Marks(run))
+        rate = PlotLine(run.learning_rate, run, "learning_rate", self.tr("rate"))
+        plots["learning_rate"].set_lines([rate], Marks(run, alarms=False))
+        plots["memory"].set_lines(self._memory_lines(run), Marks(run, alarms=False))
+        self._set_limits()
+
+    def _eval_lines(self, run: RunSeries) -> list[PlotLine]:
+        language = LanguageManager.current().language
+        return [
+            PlotLine(
+                series,
+                run,
+                "evaluation",
+                self.tr("eval {split}").format(split=messages.split_text(split, language)),
+                bold=True,
+                dash=DASHES[number % len(DASHES)],
+            )
+            for number, (split, series) in enumerate(run.eval_loss.items())
+        ]
+
+    def _memory_lines(self, run: RunSeries) -> list[PlotLine]:
+        lines = []
+        for number, (index, series) in enumerate(self._model.gpu_memory.items()):
+            name = self.tr("card {index}").format(index=index)
+            lines.append(PlotLine(series, run, "memory", name, dash=DASHES[number % len(DASHES)]))
+        role = "allocated" if lines else "memory"
+        lines.append(PlotLine(run.memory_gib, run, role, self.tr("this run")))
+        return lines
+
+    def _set_limits(self) -> None:
+        view = self._model.view
+        if view is None:
+            return
+        clip = float(_spec(view).get("clip_grad_norm") or 0)
+        text = self.tr("clip {value}").format(value=f"{clip:g}")
+        self.panel.plots["grad_norm"].set_limits([Limit(clip, text)] if clip else [])
+        self.panel.plots["memory"].set_limits(self._memory_limits(view))
+
+    def _memory_limits(self, view: RunView) -> list[Limit]:
+        totals = sorted(set(self._model.gpu_total_gib.values())) if self._cards else []
+        if totals:
+            text = self.tr("card {gib} GiB")
+            return [Limit(gib, text.format(gib=f"{gib:.0f}")) for gib in totals]
+        plan = view.state.plan
+        if plan is None or plan.memory_limit_gib is None:
+            return []
+        gib = plan.memory_limit_gib
+        text = self.tr("card {gib} GiB") if _on_card(view) else self.tr("machine {gib} GiB")
+        return [Limit(gib, text.format(gib=f"{gib:.0f}"))]
+
+    # Figures
+
+    def refresh(self) -> None:
+        """Take the newest view over."""
+        view = self._model.view
+        if view is None:
+            return
+        if self._splits != tuple(view.series.eval_loss):
+            self._splits = tuple(view.series.eval_loss)
+            self._set_lines(view.series)
+        self._set_limits()
+        axis = self.panel.axis
+        axis.live = view.alive or not view.caught_up
+        axis.planned_steps = view.state.plan.total_steps if view.state.plan else None
+        self.panel.data_changed()
+        self._show_stats(view)
+        self._show_note(view)
+        self.alarms.show_alarms(view.state.alarms)
+        self.samples.show_samples(view.state.samples)
+        self.result.show_run(view, self._model.first_eval, self._model.last_eval)
+
+    def _show_stats(self, view: RunView) -> None:
+        state, plan, step = view.state, view.state.plan, view.state.step
+        last = view.series.last_step
+        total = plan.total_steps if plan else None
+        self._stat("step", f"{last:,} / {total:,}" if total else (f"{last:,}" if last else ""))
+        epochs = f"{step.epoch:.2f}" if step and last else ""
+        self._stat("epoch", f"{epochs} / {plan.epochs:.3g}" if plan and epochs else epochs)
+        self._stat("remaining", self._remaining_text(view))
+        speed = step.tokens_per_second if step else 0.0
+        self._stat("speed", self.tr("{n} tok/s").format(n=f"{speed:,.0f}") if speed else "")
+        loss = view.series.loss.last
+        finite = step is None or math.isfinite(step.loss)
+        self._stat("loss", format_value(loss[1]) if loss and finite else ("NaN" if step else ""))
+        evaluated = self._model.last_eval
+        self._stat("eval_loss", format_value(evaluated) if evaluated is not None else "")
+        fraction = last / total if total else state.progress
+        if view.alive and state.phase not in ("training", "evaluating") and state.phase_fraction:
+            fraction = state.phase_fraction
+        self.strip.set_progress(fraction if fraction is not None else (None if view.alive else 0))
+
+    def _stat(self, key: str, text: str) -> None:
+        if self.strip.stats[key].value != (text or "–"):
+            self.strip.set_value(key, text)
+
+    def _remaining_text(self, view: RunView) -> str:
+        if not view.alive:
+            seconds = view.series.elapsed_s.last
+            return self.tr("took {time}").format(time=duration_text(seconds[1])) if seconds else ""
+        if view.state.paused:
+            return self.tr("paused")
+        if view.state.phase not in ("training", "evaluating", "saving"):
+            return ""
+        return self._eta_text(self._model.eta)
+
+    def _eta_text(self, eta: Eta | None) -> str:
+        if eta is None:
+            return self.tr("estimating…")
+        if eta.seconds < 90:
+            return self.tr("{n} s ± {spread}").format(
+                n=round(eta.seconds), spread=max(1, round(eta.spread_s))
+            )
+        if eta.seconds < 5400:
+            return self.tr("{n} min ± {spread}").format(
+                n=round(eta.seconds / 60), spread=max(1, round(eta.spread_s / 60))
+            )
+        return self.tr("{n} h ± {spread}").format(
+            n=f"{eta.seconds / 3600:.1f}", spread=f"{max(0.1, eta.spread_s / 3600):.1f}"
+        )
+
+    def _show_note(self, view: RunView) -> None:
+        """Why the memory plot shows what it shows."""
+        memory = self.panel.plots["memory"]
+        on_card = _on_card(view) or bool(self._cards)
+        memory.set_title(self.tr("GPU memory") if on_card else self.tr("Memory of the run"))
+        text = ""
+        if not on_card and self._model.gpu_reason:
+            reason = messages.gpu_reason_text(
+                self._model.gpu_reason, LanguageManager.current().language
+            )
+            text = self.tr("{reason} The plot shows the memory of the training process.").format(
+                reason=reason
+            )
+        if self._note.text() != text:
+            self._note.setText(text)
+            self._note.setVisible(bool(text))
+            memory.setToolTip(text)
+
+    def _alarm_name(self, alarm: str) -> str:
+        language = LanguageManager.current().language
+        return messages.alarm_text(AlarmRaised(alarm=alarm), language).title
+
+    # Texts
+
+    def retranslate(self) -> None:
+        """All texts in the language that is on."""
+        texts = {
+            "step": self.tr("Step"),
+            "epoch": self.tr("Epoch"),
+            "remaining": self.tr("Remaining"),
+            "speed": self.tr("Speed"),
+            "loss": self.tr("Loss"),
+            "eval_loss": self.tr("Eval loss"),
+        }
+        for key, text in texts.items():
+            self.strip.set_caption(key, text)
+        self.strip.progress_bar.setAccessibleName(self.tr("Progress of the run"))
+        self.panel.plots["loss"].set_title(self.tr("Loss"))
+        self.panel.plots["grad_norm"].set_title(self.tr("Gradient norm"))
+        self.panel.plots["learning_rate"].set_title(self.tr("Learning rate"))
+        self.panel.plots["memory"].set_title(self.tr("Memory of the run"))
+        if self._model.series is not None:
+            self._set_lines(self._model.series)
+            self.refresh()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another language."""
+        if event.type() == QEvent.Type.LanguageChange:
+            self.retranslate()
+        super().changeEvent(event)
+
+
+def _spec(view: RunView) -> dict[str, Any]:
+    found = view.document.get("spec")
+    return found if isinstance(found, dict) else {}
+
+
+def _on_card(view: RunView) -> bool:
+    return bool(view.state.plan and view.state.plan.memory_source == "cuda")

@@ -1,0 +1,221 @@
+"""One training run as a page shows it: its newest view, what can be done, memory of the cards."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from app.bridge import Bridge, MachineSample
+from app.viewmodels.train_eta import Eta, SteadyEta, remaining
+from core.metrics import RunSeries, Series
+from core.protocol.commands import Command, ContinueCommand, PauseCommand, SaveCommand
+from core.supervisor import RunView
+
+if TYPE_CHECKING:
+    from core.services import Services
+
+
+class TrainRunModel(QObject):
+    """Follows one run at a time.
+
+    `changed` comes at most once a tick; `curves_replaced` when the series are other objects than
+    before (another run, or its event file was replaced), so that plots must be set up anew.
+    """
+
+    changed = Signal()
+    curves_replaced = Signal()
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self.view: RunView | None = None
+        self.asked: str | None = None
+        """What the user asked for and the worker has not answered: "pause", "save", ..."""
+        self.gpu_memory: dict[int, Series] = {}
+        """Memory in use of each card while this window watched, over the optimizer step."""
+        self.gpu_total_gib: dict[int, float] = {}
+        self.gpu_reason = bridge.machine.gpu_reason
+        self._asked_id = ""
+        self._eta = SteadyEta()
+        bridge.run_changed.connect(self._run_changed)
+        bridge.machine_sampled.connect(self._machine_sampled)
+
+    # Which run
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that is followed."""
+        return self.view.run_id if self.view else None
+
+    @property
+    def series(self) -> RunSeries | None:
+        """Its curves."""
+        return self.view.series if self.view else None
+
+    def follow(self, view: RunView) -> None:
+        """Show this run from now on."""
+        if self.run_id != view.run_id:
+            self._leave()
+            self._eta = SteadyEta()
+            self.asked = None
+        self._take(view)
+
+    def attach(self, run_id: str) -> None:
+        """Show a run by its id, living or not.
+
+        Raises:
+            AppError: `run.not_found` or `file.damaged`.
+        """
+        self.follow(self._services.supervisor.attach(run_id))
+
+    def leave(self) -> None:
+        """Show none."""
+        self._leave()
+        self.view = None
+        self.curves_replaced.emit()
+        self.changed.emit()
+
+    # What can be done
+
+    @property
+    def can_pause(self) -> bool:
+        """The worker trains and can hold."""
+        view = self.view
+        if view is None or not view.alive or view.stopping:
+            return False
+        return view.state.phase in ("training", "evaluating") or view.state.paused
+
+    @property
+    def can_save(self) -> bool:
+        """There is something to save."""
+        return self.can_pause and self.view is not None and self.view.state.step is not None
+
+    @property
+    def can_resume(self) -> bool:
+        """It ended before its last step and left a checkpoint."""
+        view = self.view
+        if view is None or view.alive or not view.finished or view.status == "completed":
+            return False
+        return view.run.newest_checkpoint() is not None
+
+    @property
+    def paused(self) -> bool:
+        """The worker holds, model loaded."""
+        return bool(self.view and self.view.state.paused)
+
+    def toggle_pause(self) -> None:
+        """Pause, or go on. Raises AppError when the worker is gone or cannot be written to."""
+        name = "continue" if self.paused else "pause"
+        self._send(name, ContinueCommand() if self.paused else PauseCommand())
+
+    def save_now(self) -> None:
+        """Write a checkpoint and go on. Raises AppError as `toggle_pause`."""
+        self._send("save", SaveCommand())
+
+    def stop(self) -> None:
+        """Finish the step, save, end. Asked again, it is hurried. Raises AppError."""
+        if self.run_id is not None:
+            self._services.supervisor.stop(self.run_id, save=True)
+            self.asked = "stop"
+            self.changed.emit()
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint in the same folder. Raises AppError."""
+        if self.run_id is not None:
+            self.asked = None
+            self._eta = SteadyEta()
+            self._take(self._services.train.resume(self.run_id))
+
+    # Facts
+
+    @property
+    def eta(self) -> Eta | None:
+        """What is left, or None while it cannot be told."""
+        view = self.view
+        if view is None or not view.alive or view.state.plan is None or view.state.paused:
+            return None
+        if view.state.phase not in ("training", "evaluating", "saving"):
+            return None
+        left = view.state.plan.total_steps - view.series.last_step
+        fresh = remaining(view.series.step_time_s, left, self._evals_left_s(left))
+        return self._eta.update(fresh, time.monotonic())
+
+    @property
+    def first_eval(self) -> float | None:
+        """Evaluation loss before the first step, averaged over splits by samples."""
+        return self._eval_at(first=True)
+
+    @property
+    def last_eval(self) -> float | None:
+        """The newest evaluation loss, averaged over splits by samples."""
+        return self._eval_at(first=False)
+
+    def _eval_at(self, *, first: bool) -> float | None:
+        if self.view is None or not self.view.state.evals:
+            return None
+        evals = self.view.state.evals
+        step = evals[0 if first else -1].step
+        here = {e.split: e for e in evals if e.step == step}.values()
+        weight = sum(e.target_tokens or e.samples or 1 for e in here)
+        return sum(e.loss * (e.target_tokens or e.samples or 1) for e in here) / weight
+
+    def _evals_left_s(self, steps_left: int) -> float:
+        assert self.view is not None
+        every = int((self.view.document.get("spec") or {}).get("eval_every_steps") or 0)
+        evals = self.view.state.evals
+        if not evals:
+            return 0.0
+        splits = len({e.split for e in evals})
+        duration = sum(e.duration_s for e in evals) / len(evals) * splits
+        return duration * ((steps_left // every if every else 0) + 1)
+
+    # News
+
+    def _send(self, name: str, command: Command) -> None:
+        if self.run_id is not None:
+            self._asked_id = self._services.supervisor.send(self.run_id, command)
+            self.asked = name
+            self.changed.emit()
+
+    def _run_changed(self, view: RunView) -> None:
+        if view.run_id == self.run_id:
+            self._take(view)
+
+    def _take(self, view: RunView) -> None:
+        replaced = self.view is None or self.view.series is not view.series
+        self.view = view
+        if self._asked_id in view.state.acknowledged or view.finished:
+            self.asked = None
+        if view.stopping:
+            self.asked = "stop"
+        if replaced:
+            self.gpu_memory = {}
+            self.curves_replaced.emit()
+        self.changed.emit()
+
+    def _leave(self) -> None:
+        """Living runs stay followed, so that the window can say when they end."""
+        if self.view is not None and self.view.finished:
+            self._services.supervisor.detach(self.view.run_id)
+
+    def _machine_sampled(self, sample: MachineSample) -> None:
+        self.gpu_reason = sample.gpu_reason
+        if self.view is None or not self.view.alive:
+            return
+        step = self.view.series.last_step
+        fresh = False
+        for gpu in sample.gpus:
+            if gpu.memory_used_gib is None:
+                continue
+            fresh = fresh or gpu.index not in self.gpu_memory
+            series = self.gpu_memory.setdefault(gpu.index, Series("GiB"))
+            series.truncate_after(step)  # the run went back
+            series.append(step, gpu.memory_used_gib)
+            if gpu.memory_total_gib is not None:
+                self.gpu_total_gib[gpu.index] = gpu.memory_total_gib
+        if fresh:
+            self.curves_replaced.emit()
+        if sample.gpus:
+            self.changed.emit()
