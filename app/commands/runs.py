@@ -66,7 +66,7 @@ def _resume(args: argparse.Namespace, services: Services, out: Output) -> int:
 def _export(args: argparse.Namespace, services: Services, out: Output) -> int:
     folder = Path(args.to).expanduser().resolve() if args.to else None
     csv = services.runs.export_csv(args.run_id, folder)
-    report = services.runs.report(args.run_id)
+    report = services.runs.report(args.run_id, out.language)
     out.object("exported", run_id=args.run_id, csv=csv, report=report)
     out.say("exported", path=csv)
     out.say("exported", path=report)
@@ -74,7 +74,7 @@ def _export(args: argparse.Namespace, services: Services, out: Output) -> int:
 
 
 def _report(args: argparse.Namespace, services: Services, out: Output) -> int:
-    report = services.runs.report(args.run_id)
+    report = services.runs.report(args.run_id, out.language)
     out.object("exported", run_id=args.run_id, report=report)
     out.say("exported", path=report)
     return 0

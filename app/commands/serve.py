@@ -47,15 +47,21 @@ class _Announcer:
         self._services = services
         self._out = out
         self._announced = False
+        self._phase = ""
 
     def __call__(self, view: RunView) -> None:
         for event in view.new_events:
             if isinstance(event, PhaseChanged) and not self._announced:
                 phase = phase_text(event.phase, self._out.language)
-                self._out.line(f"… {phase} {event.detail}".rstrip())
+                self._say_phase(f"… {phase} {event.detail}".rstrip())
         if view.state.ready is not None and not view.finished and not self._announced:
             self._announced = True
             self._announce(view)
+
+    def _say_phase(self, line: str) -> None:
+        if line != self._phase:
+            self._phase = line
+            self._out.line(line)
 
     def _announce(self, view: RunView) -> None:
         ready = view.state.ready

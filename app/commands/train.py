@@ -83,6 +83,7 @@ class Teller:
         self._out = out
         self._line_due = 0.0
         self._total = 0
+        self._phase = ""
 
     def __call__(self, view: RunView) -> None:
         """Tell what is new."""
@@ -98,7 +99,7 @@ class Teller:
                 self._total = event.total_steps
                 out.say("plan", **event.model_dump())
             case PhaseChanged():
-                out.line(f"… {phase_text(event.phase, out.language)} {event.detail}".rstrip())
+                self._tell_phase(event)
             case TrainStep():
                 if self._due() or event.step == self._total:
                     out.say("step", total=self._total, **event.model_dump())
@@ -112,6 +113,13 @@ class Teller:
                 out.line(f"! {alarm.title}: {alarm.message} {alarm.hint}".rstrip())
             case DownloadProgress():
                 self._tell_download(event)
+
+    def _tell_phase(self, event: PhaseChanged) -> None:
+        """Each phase once; its fraction is for progress bars."""
+        line = f"… {phase_text(event.phase, self._out.language)} {event.detail}".rstrip()
+        if line != self._phase:
+            self._phase = line
+            self._out.line(line)
 
     def _tell_download(self, event: DownloadProgress) -> None:
         if self._due() or event.bytes_done == event.bytes_total:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from core import atomic_io
 from core.errors import ErrorCode, UsageError
@@ -81,7 +82,7 @@ class RunsService:
         run = RunDir.open(self._home.runs, run_id)
         return write_csv(run, folder or run.exports)
 
-    def report(self, run_id: str) -> Path:
+    def report(self, run_id: str, language: Literal["en", "zh"] = "en") -> Path:
         """Write the HTML report into the run folder.
 
         Raises:
@@ -90,8 +91,7 @@ class RunsService:
         from core.services.report import write_report
 
         view = self.show(run_id)
-        write_report(view, view.run.report)
-        return view.run.report
+        return write_report(view, view.run.report, language)
 
     def delete(self, run_id: str) -> None:
         """Remove a run and all its files, adapter and checkpoints too.
