@@ -92,12 +92,12 @@ def sample(question: str, answer: str, source: str, lang: str) -> Sample:
 
 
 def train_samples(entries: list[Entry], rng: random.Random) -> list[Sample]:
-    """Ask once for each training entry, and three times for the core ones."""
+    """Ask once for each training entry, and in every way for the core ones."""
     result = []
     for entry in entries:
         if is_core(entry) or not held_out(entry.source):
             questions = plain_questions(entry)
-            asked = questions[:3] if is_core(entry) else [rng.choice(questions)]
+            asked = list(questions) if is_core(entry) else [rng.choice(questions)]
             result += [sample(q, entry.answer, entry.source, entry.lang) for q in asked]
     rng.shuffle(result)
     return result

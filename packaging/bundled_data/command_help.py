@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from entry import Entry
@@ -53,6 +54,10 @@ OPTION = re.compile(
     r"^ {1,8}(-{1,2}[A-Za-z0-9][^ ]*(?:[ ,]+-{1,2}[^ ]+)*(?: <[^>]+>)?) {2,}(\S.*)$"
 )
 LONE = re.compile(r"^ {1,8}(-{1,2}[A-Za-z0-9][^ ]*(?:, -{1,2}[^ ]+)*)$")
+METAVARIABLE = re.compile(
+    r"\b(FILES?|FILEs|DIRECTORY|DIR|SOURCE|DEST|PATTERNS?|NUMBER|INPUT|OUTPUT|COMMAND|USER|GROUP"
+    r"|OWNER|FORMAT|VARIABLE|TARGET|STRING|NAME|SIZE|WIDTH|MODE)\b"
+)
 UNCLEAN = re.compile(
     r"[<>{}|\[\]\\`]|see |参见|请见|下文|below|following|以下|如下|:$|：$|%|\be\.g|…|\.\.\."
 )
@@ -95,8 +100,10 @@ def join_lines(parts: list[str]) -> str:
 
 def clean(text: str, lang: str) -> str | None:
     """Return the first statement of a description, or None where it is not plain prose."""
-    text = re.split(r"[;；。]|\. |, default|（默认", text, maxsplit=1)[0].strip(" .。，,")
+    text = re.split(r"[;；。]|\. |, default", text, maxsplit=1)[0].strip(" .。，,")
+    text = join_lines([re.sub(r"<([\u4e00-\u9fff]+)>", r"\1", text)])
     text = re.sub(r" ?[(（][^()（）]*[)）]", "", text)
+    text = METAVARIABLE.sub(lambda found: found[0].lower(), text) if lang == "en" else text
     size = len(HAN.findall(text)) if lang == "zh" else len(text.split())
     low, high = (4, 44) if lang == "zh" else (3, 26)
     bad = UNCLEAN.search(text) or text.startswith("-") or "(" in text or "（" in text
@@ -121,7 +128,7 @@ def option_answer(command: str, names: tuple[str, str], text: str, lang: str) ->
             f"{command} 命令的 {option} 选项" + (f"（即 {other}）" if other else "") + f"：{text}。"
         )
     known = f", also written {other}," if other else ""
-    return f"The option {option} of {command}{known} means: {text[0].lower()}{text[1:]}."
+    return f"The option {option} of {command}{known} means: {lowered(text)}."
 
 
 def _option_entries(command: str, argv: list[str], terms: str, lang: str) -> Iterator[Entry]:
@@ -146,18 +153,25 @@ def about(command: str, text: str, lang: str) -> str:
     """Say what a command is for in the voice of the domain."""
     if lang == "zh":
         return f"{command} 是一个命令，它的用途是：{text}。"
-    return f"{command} is a command. Its purpose: {text[0].lower()}{text[1:]}."
+    return f"{command} is a command. Its purpose: {lowered(text)}."
+
+
+def lowered(text: str) -> str:
+    """Begin with a small letter, unless the first word is a name such as GNU."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _command_entries(lang: str) -> Iterator[Entry]:
-    for command in COREUTILS:
+    known = dict.fromkeys(COREUTILS, "GPL-3.0-or-later") | OTHERS
+    for command, terms in known.items():
         lines = [line.strip() for line in help_text([command, "--help"], lang).splitlines()]
         usage = ("用法", "Usage", "或", "or:", "　")
-        text = next((x for x in lines if x and not x.startswith(usage)), "")
+        first = next((i for i, line in enumerate(lines) if line and not line.startswith(usage)), 0)
+        text = join_lines(list(takewhile(bool, lines[first : first + 4])))
         text = clean(text, lang) or ""
         if text and (HAN.search(text) if lang == "zh" else text[0].isupper()):
             answer = about(command, text, lang)
-            yield Entry(f"command:{command}", command, lang, answer, "GPL-3.0-or-later")
+            yield Entry(f"command:{command}", command, lang, answer, terms)
 
 
 def manual_entries(root: Path) -> Iterator[Entry]:
@@ -176,7 +190,7 @@ def manual_entries(root: Path) -> Iterator[Entry]:
 
 def command_entries(manuals: Path) -> list[Entry]:
     """Return all entries about commands in a fixed order, one an (entity, language)."""
-    found: dict[tuple[str, str], Entry] = {}
+    found = {(entry.source, "zh"): entry for entry in manual_entries(manuals)}
     for lang in ("en", "zh"):
         entries = [*_command_entries(lang), *_git_entries(lang)]
         for command in COREUTILS:
@@ -188,6 +202,4 @@ def command_entries(manuals: Path) -> list[Entry]:
             entries += _option_entries(f"git {name}", ["git", name, "-h"], "GPL-2.0-only", lang)
         for entry in entries:
             found.setdefault((entry.source, lang), entry)
-    for entry in manual_entries(manuals):
-        found.setdefault((entry.source, "zh"), entry)
     return list(found.values())

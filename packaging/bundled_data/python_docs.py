@@ -150,14 +150,12 @@ def _all_entries() -> Iterator[Entry | None]:
 
 
 def python_entries() -> list[Entry]:
-    """Return one entry a public name, in a fixed order; the first owner of a text keeps it."""
-    seen: set[str] = set()
-    result = []
+    """Return one entry a public name and text, in a fixed order; the shortest name keeps a text."""
+    by_text: dict[str, Entry] = {}
     for entry in _all_entries():
-        if entry is None:
-            continue
-        body = entry.answer.partition(" It ")[2]
-        if body not in seen and entry.topic not in seen:
-            seen.update((body, entry.topic))
-            result.append(entry)
-    return result
+        if entry is not None:
+            body = entry.answer.partition(" It ")[2]
+            known = by_text.setdefault(body, entry)
+            if len(entry.topic) < len(known.topic):
+                by_text[body] = entry
+    return list({entry.topic: entry for entry in by_text.values()}.values())
