@@ -82,8 +82,8 @@ class Page(QWidget):
         self.title_label = ElidedLabel("", "title")
         self.chip = StatusChip()
         self.facts_label = ElidedLabel("", "muted")
-        self.actions = QHBoxLayout()
-        self.actions.setSpacing(GAP)
+        self.header_actions = QHBoxLayout()
+        self.header_actions.setSpacing(GAP)
         self.error_card = ErrorCard(closable=True)
         self.content = QVBoxLayout()
         self.content.setSpacing(GAP)
@@ -116,7 +116,7 @@ class Page(QWidget):
 
     def add_action(self, button: Button) -> Button:
         """A button at the right of the header."""
-        self.actions.addWidget(button)
+        self.header_actions.addWidget(button)
         return button
 
     def show_error(self, error: BaseException | ErrorInfo, log_tail: str = "") -> None:
@@ -167,7 +167,7 @@ class Page(QWidget):
         header.setContentsMargins(EDGE, 16, EDGE, GAP)
         header.setSpacing(GAP)
         header.addLayout(words, 1)
-        header.addLayout(self.actions)
+        header.addLayout(self.header_actions)
         return header
 
     def _make_scroll(self) -> QScrollArea:
@@ -185,5 +185,5 @@ class Page(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setWidget(body)
-        self.scroll = scroll
+        self.scroll_area = scroll
         return scroll

@@ -18,14 +18,14 @@ from app.widgets.labels import label
 from core.errors import ErrorInfo
 from core.protocol.events import AlarmRaised
 
-_ICONS: dict[Tone, str] = {
+ICONS: dict[Tone, str] = {
     "neutral": "information-outline",
     "accent": "information-outline",
     "ok": "check-circle-outline",
     "warning": "alert-outline",
     "error": "alert",
 }
-_SURFACES: dict[Tone, Surface] = {
+SURFACES: dict[Tone, Surface] = {
     "neutral": "card",
     "accent": "accent",
     "ok": "ok",
@@ -38,7 +38,7 @@ class NoticeCard(Card):
     """Icon and heading, a text, a quieter hint, buttons."""
 
     def __init__(self, tone: Tone = "neutral", parent: QWidget | None = None) -> None:
-        super().__init__(surface=_SURFACES[tone], parent=parent)
+        super().__init__(surface=SURFACES[tone], parent=parent)
         self._tone = tone
         self._picture = QLabel()
         self._heading = label("", "strong", wrap=True)
@@ -58,7 +58,7 @@ class NoticeCard(Card):
     def set_tone(self, tone: Tone) -> None:
         """How grave it is."""
         self._tone = tone
-        self.set_surface(_SURFACES[tone])
+        self.set_surface(SURFACES[tone])
         self._draw()
 
     def set_texts(self, heading: str, text: str = "", hint: str = "", code: str = "") -> None:
@@ -77,7 +77,7 @@ class NoticeCard(Card):
 
     def _draw(self) -> None:
         role = "muted" if self._tone == "neutral" else self._tone
-        self._picture.setPixmap(icon(_ICONS[self._tone], role).pixmap(QSize(18, 18)))
+        self._picture.setPixmap(icon(ICONS[self._tone], role).pixmap(QSize(18, 18)))
 
 
 class ErrorCard(NoticeCard):

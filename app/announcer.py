@@ -1,0 +1,84 @@
+"""Says at the top of the window when a run ends or raises an alarm, on whatever page one is."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject
+
+from app import messages
+from app.bridge import Bridge
+from app.i18n import LanguageManager
+from app.pages.base import Navigate, Notify
+from app.settings_store import SettingsStore
+from app.theme.tokens import Tone
+from core.protocol.events import AlarmRaised
+from core.supervisor import RunView
+
+_TONES: dict[str, Tone] = {
+    "completed": "ok",
+    "stopped": "neutral",
+    "failed": "error",
+    "lost": "error",
+}
+_PAGES = {"train": "train", "serve": "deploy", "fetch": "models"}
+
+
+class Announcer(QObject):
+    """Listens to the bridge. Only what happened while the window is open is news."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        settings: SettingsStore,
+        notify: Notify,
+        navigate: Navigate,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self._notify = notify
+        self._navigate = navigate
+        self._seen_alive: set[str] = set()
+        bridge.run_changed.connect(self.run_changed)
+
+    def run_changed(self, view: RunView) -> None:
+        """One run at one tick."""
+        if view.alive:
+            self._seen_alive.add(view.run_id)
+        if not self._settings.value.notify or view.run_id not in self._seen_alive:
+            return
+        for event in view.new_events:
+            if isinstance(event, AlarmRaised) and event.severity == "error":
+                self._say_alarm(view, event)
+        if view.finished:
+            self._seen_alive.discard(view.run_id)
+            self._say_end(view)
+
+    def _say_alarm(self, view: RunView, alarm: AlarmRaised) -> None:
+        text = messages.alarm_text(alarm, LanguageManager.current().language)
+        words = self.tr("{run}: {alarm}").format(run=_name(view), alarm=text.title)
+        self._notify(words, "error", action=self.tr("Show"), on_action=self._opener(view))
+
+    def _say_end(self, view: RunView) -> None:
+        language = LanguageManager.current().language
+        job = messages.job_text(view.job, language)
+        status = messages.status_text(view.status, language)
+        words = self.tr("{job} “{run}”: {status}").format(job=job, run=_name(view), status=status)
+        tone = _TONES.get(view.status, "neutral")
+        self._notify(words, tone, action=self.tr("Show"), on_action=self._opener(view))
+
+    def _opener(self, view: RunView) -> _Open:
+        return _Open(self._navigate, _PAGES.get(view.job, "runs"), view.run_id)
+
+
+class _Open:
+    """Opens a run's page; holds no view, so that a notice keeps no curves alive."""
+
+    def __init__(self, navigate: Navigate, page_id: str, run_id: str) -> None:
+        self._navigate, self._page_id, self._run_id = navigate, page_id, run_id
+
+    def __call__(self) -> None:
+        self._navigate(self._page_id, run_id=self._run_id)
+
+
+def _name(view: RunView) -> str:
+    return str(view.document.get("name") or "") or view.run_id
