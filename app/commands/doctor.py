@@ -22,6 +22,7 @@ def doctor(_args: argparse.Namespace, services: Services, out: Output) -> int:
             level=finding.level,
             title=said.title,
             params=finding.params,
+            title=said.title,
             message=said.message,
             hint=said.hint,
         )
