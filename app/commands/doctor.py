@@ -22,7 +22,6 @@ def doctor(_args: argparse.Namespace, services: Services, out: Output) -> int:
             level=finding.level,
             title=said.title,
             params=finding.params,
-            title=said.title,
             message=said.message,
             hint=said.hint,
         )
