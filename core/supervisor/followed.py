@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from core.supervisor.stop_ladder import StopLadder
 from core.supervisor.verdict import Verdict, judge
 from core.supervisor.view import RunView
 
+_BITE_BYTES = 128 * 1024
+"""About 350 steps, 3 ms of CPU: a tick overruns its budget by no more."""
 _STALE_HEARTBEAT_S = 8.0
 _LOOK_AT_DISK_S = 2.0
 _LOW_DISK_BYTES = 256 * 1024
@@ -97,7 +98,7 @@ class Followed:
     def read(self) -> bool:
         """Read one bite; true when there is more."""
         try:
-            found = self._tail.read()
+            found = self._tail.read(_BITE_BYTES)
         except OSError as e:
             self._set_problem(ErrorCode.FILE_DAMAGED, path=str(self.run.events), detail=str(e))
             self.caught_up = True  # there is nothing to wait for; its end can still be judged
@@ -197,7 +198,7 @@ class Followed:
         self._disk_due = now + _LOOK_AT_DISK_S
         if not self.run.path.is_dir():
             self._set_problem(ErrorCode.RUN_NOT_FOUND, run_id=self.run.run_id)
-        elif (free := shutil.disk_usage(self.run.path).free) < _LOW_DISK_BYTES:
+        elif (free := atomic_io.free_bytes(self.run.path)) < _LOW_DISK_BYTES:
             self._set_problem(ErrorCode.DISK_FULL, path=str(self.run.path), free_bytes=free)
         elif self._problem is not None:
             self._problem, self.changed = None, True

@@ -94,6 +94,11 @@ class Supervisor:
         """Ids of the runs that are followed."""
         return tuple(self._followed)
 
+    @property
+    def catching_up(self) -> bool:
+        """Whether a long event file is still being read: tick again soon."""
+        return any(not f.caught_up for f in self._followed.values())
+
     def send(self, run_id: str, command: Command) -> str:
         """Append a command for the worker and return its `command_id`.
 
