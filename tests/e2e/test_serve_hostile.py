@@ -152,8 +152,9 @@ def test_a_prompt_above_the_context_is_told_the_numbers(http: httpx.Client) -> N
     assert "256" in response.json()["error"]["message"]
 
 
-RAW_BODIES = [b"", b"{", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"prompt": "\\ud800"}',
-              b'{"prompt": "a", "temperature": NaN}', b'{"prompt": "a", "max_tokens": 1e400}']  # fmt: skip
+RAW_BODIES = [b"", b"{", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000,
+              b'{"prompt": "\\ud800"}', b'{"prompt": "a", "temperature": NaN}',
+              b'{"prompt": "a", "max_tokens": 1e400}']  # fmt: skip
 
 
 @pytest.mark.parametrize("body", RAW_BODIES, ids=range(len(RAW_BODIES)))
