@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QStackedWidget
+from PySide6.QtWidgets import QWidget
 
 from app import messages
 from app.pages.base import AppContext, Page
@@ -36,10 +36,10 @@ class TrainPage(Page):
         self.model = TrainRunModel(ctx.services, ctx.bridge, self)
         self.form = TrainForm(ctx)
         self.live = TrainLive(self.model)
-        self.stack = QStackedWidget()
-        self.stack.addWidget(self.form)
-        self.stack.addWidget(self.live)
-        self.content.addWidget(self.stack, 1)
+        # No stacked widget: it would be as tall as the taller of the two.
+        self.content.addWidget(self.form, 1)
+        self.content.addWidget(self.live, 1)
+        self.live.setVisible(False)
         self._error_of = ""
         self._make_actions()
         self._connect()
@@ -86,13 +86,17 @@ class TrainPage(Page):
         """Prepare another run."""
         self.error_card.clear()
         self.form.refresh_choices()
-        self.stack.setCurrentWidget(self.form)
+        self._bring(self.form)
         self._refresh()
 
     def _show_live(self) -> None:
-        self.stack.setCurrentWidget(self.live)
+        self._bring(self.live)
         self._refresh()
         self.live.refresh()
+
+    def _bring(self, shown: QWidget) -> None:
+        for widget in (self.form, self.live):
+            widget.setVisible(widget is shown)
 
     def _living(self) -> str | None:
         found = (s for s in self.ctx.services.runs.list() if s.job == "train" and s.alive)
@@ -101,7 +105,7 @@ class TrainPage(Page):
     @property
     def showing_run(self) -> bool:
         """The live view is in front."""
-        return self.stack.currentWidget() is self.live and self.model.view is not None
+        return not self.live.isHidden() and self.model.view is not None
 
     # Header
 

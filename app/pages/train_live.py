@@ -89,7 +89,8 @@ class TrainLive(QWidget):
         self.panel.export_requested.connect(self.export_requested)
         self.alarms.step_chosen.connect(self.panel.show_steps)
         self.result.action_requested.connect(self.action_requested)
-        self.panel.plots["loss"].alarm_name = self._alarm_name
+        for plot in self.panel.plots.values():
+            plot.alarm_name = self._alarm_name
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """On a narrow window the cards go under the plots."""
@@ -198,6 +199,8 @@ class TrainLive(QWidget):
         epochs = f"{step.epoch:.2f}" if step and last else ""
         self._stat("epoch", f"{epochs} / {plan.epochs:.3g}" if plan and epochs else epochs)
         self._stat("remaining", self._remaining_text(view))
+        caption = self.tr("Remaining") if view.alive else self.tr("Time taken")
+        self.strip.set_caption("remaining", caption)
         speed = step.tokens_per_second if step else 0.0
         self._stat("speed", self.tr("{n} tok/s").format(n=f"{speed:,.0f}") if speed else "")
         loss = view.series.loss.last
@@ -217,7 +220,7 @@ class TrainLive(QWidget):
     def _remaining_text(self, view: RunView) -> str:
         if not view.alive:
             seconds = view.series.elapsed_s.last
-            return self.tr("took {time}").format(time=duration_text(seconds[1])) if seconds else ""
+            return duration_text(seconds[1]) if seconds else ""
         if view.state.paused:
             return self.tr("paused")
         if view.state.phase not in ("training", "evaluating", "saving"):
@@ -268,7 +271,6 @@ class TrainLive(QWidget):
         texts = {
             "step": self.tr("Step"),
             "epoch": self.tr("Epoch"),
-            "remaining": self.tr("Remaining"),
             "speed": self.tr("Speed"),
             "loss": self.tr("Loss"),
             "eval_loss": self.tr("Eval loss"),

@@ -52,6 +52,7 @@ class MetricPlot(QFrame):
         self.alarm_name: Callable[[str], str] = str
         self.least_share = 0.02
         """Least height of the y range as a share of the values: noise of memory is no drama."""
+        self.with_legend = True
         self._scheduler = scheduler
         self._items: list[LineItem] = []
         self._limits: list[Limit] = []
@@ -59,6 +60,7 @@ class MetricPlot(QFrame):
         self._names = {"raw": "", "smoothed": ""}
         self._described_s = 0.0
         self._resetting = False
+        self._empty = True
         self.header = PlotHeader()
         self.view = PlotView(axis)
         self._painter = MarkPainter(self.view)
@@ -202,12 +204,14 @@ class MetricPlot(QFrame):
         found = self._y_extent()
         if found is None:
             self.view.y_view = (-1.0, 1.0) if self.view.log_y else (0.0, 1.0)
+            self._empty = True
             return
         low, high = found
         view_low, view_high = self.view.y_view
         fits = view_low <= low and high <= view_high
         wasteful = (high - low) < 0.4 * (view_high - view_low)
-        if force or not fits or wasteful:
+        if force or self._empty or not fits or wasteful:
+            self._empty = False
             self.view.y_view = self._padded(low, high)
 
     def _y_extent(self) -> tuple[float, float] | None:
@@ -248,7 +252,8 @@ class MetricPlot(QFrame):
 
     def _show_header(self) -> None:
         value, unit = self._now()
-        self.header.show_state(value, unit, self._hover_entries() or self._legend())
+        entries = (self._hover_entries() or self._legend()) if self.with_legend else ()
+        self.header.show_state(value, unit, entries)
 
     def _now(self) -> tuple[str, str]:
         if not self._items:
@@ -297,7 +302,7 @@ class MetricPlot(QFrame):
         return (*self._alarms_here(), *entries)
 
     def _alarms_here(self) -> list[Entry]:
-        if self._marks is None or self.axis.hover is None:
+        if self._marks is None or not self._marks.alarms or self.axis.hover is None:
             return []
         run, here = self._marks.run, self.view.x_pixel(self.axis.hover)
         found = []

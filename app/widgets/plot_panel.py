@@ -26,7 +26,7 @@ from app.widgets.plot_x_axis import XAxis, XMode
 _MODES: tuple[XMode, ...] = ("step", "epoch", "time")
 _SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 """What the key S goes round; 0.6 is where TensorBoard begins."""
-DEFAULT_SMOOTHING = 0.6
+DEFAULT_SMOOTHING = 0.9
 
 
 class PlotPanel(QWidget):

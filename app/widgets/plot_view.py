@@ -13,7 +13,7 @@ from collections.abc import Callable
 os.environ.setdefault("PYQTGRAPH_QT_LIB", "PySide6")
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QEnterEvent,
@@ -33,7 +33,7 @@ from app.widgets.plot_x_axis import XAxis
 
 LEFT, TOP, RIGHT, BOTTOM = 46, 8, 10, 22
 _TICK_GAP_X, _TICK_GAP_Y = 14.0, 8.0
-_PIXELS_A_TICK_X, _PIXELS_A_TICK_Y = 72.0, 44.0
+_PIXELS_A_TICK_X, _PIXELS_A_TICK_Y = 72.0, 36.0
 _DRAG_STARTS_PX = 4
 _ZOOM_A_NOTCH = 0.82
 
@@ -77,6 +77,10 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         self._tick_font = font(8.5)
 
     # Geometry
+
+    def sizeHint(self) -> QSize:
+        """Modest: a graphics view would ask for the size of its scene, which only grows."""
+        return QSize(240, 130)
 
     @property
     def area(self) -> QRectF:
@@ -156,7 +160,7 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
     def y_ticks(self) -> list[Tick]:
         """Labelled ticks of the y axis, none nearer than a line of text to the next."""
         low, high = self.y_view
-        most = max(2, int(self.area.height() / _PIXELS_A_TICK_Y))
+        most = max(3, int(self.area.height() / _PIXELS_A_TICK_Y))
         ticks = log_ticks(low, high, most) if self.log_y else linear_ticks(low, high, most)
         line = QFontMetricsF(self._tick_font).height()
         return thin(ticks, self.y_pixel, lambda _: line * 0.6, _TICK_GAP_Y)
