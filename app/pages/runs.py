@@ -83,7 +83,7 @@ class RunsPage(Page):
         self._wanted: set[str] = set()
         self._make_actions()
         self._make_table()
-        self._lay_out()
+        self._arrange()
         self._connect()
 
     # Widgets
@@ -119,7 +119,7 @@ class RunsPage(Page):
             if column in _WIDTHS:
                 header.resizeSection(number, _WIDTHS[column])
 
-    def _lay_out(self) -> None:
+    def _arrange(self) -> None:
         self.search_line = QLineEdit()
         self.search_line.setClearButtonEnabled(True)
         self.job_box = QComboBox()
