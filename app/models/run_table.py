@@ -90,7 +90,9 @@ class RunTableModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._titles.get(COLUMNS[section], COLUMNS[section])
+            title = self._titles.get(COLUMNS[section], COLUMNS[section])
+            # Room for the sort arrow, which Qt paints over the end of right-aligned titles.
+            return title + "\u2003" if COLUMNS[section] in _NUMBERS else title
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(COLUMNS[section])
         return None

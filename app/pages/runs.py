@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from PySide6.QtCore import QItemSelection, QModelIndex, QSortFilterProxyModel, Qt, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QBoxLayout,
     QComboBox,
     QHBoxLayout,
     QHeaderView,
@@ -36,6 +37,7 @@ from app.widgets.plot_ticks import format_value
 from core.runlog.index import RunSummary
 
 _SIDE_PX = 264
+_NARROW_PX = 1000
 _TABLE_LEAST_PX = 190
 _WIDTHS = {"status": 116, "job": 84, "steps": 110, "loss": 80, "eval_loss": 84, "created": 132}
 _JOBS = ("", "train", "serve", "fetch")
@@ -141,26 +143,34 @@ class RunsPage(Page):
         side.addWidget(self.compare.legend_card)
         side.addWidget(self.details)
         side.addStretch(1)
-        side_box = QWidget()
-        side_box.setLayout(side)
         side.setContentsMargins(0, 0, 0, 0)
-        side_box.setFixedWidth(_SIDE_PX)
-        below = QHBoxLayout()
-        below.setSpacing(GAP)
-        below.addWidget(self.compare, 1)
-        below.addWidget(side_box)
+        self._side = QWidget()
+        self._side.setLayout(side)
+        self._below = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._below.setSpacing(GAP)
+        self._below.addWidget(self.compare, 1)
+        self._below.addWidget(self._side)
         self._filled = QWidget()
         column = QVBoxLayout(self._filled)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GAP)
         column.addLayout(tools)
         column.addWidget(table_card, 3)
-        column.addLayout(below, 4)
+        column.addLayout(self._below, 4)
         self.empty = EmptyState("history")
         self.content.addWidget(self._filled, 1)
         self.content.addWidget(self.empty, 1)
         self._filled.setVisible(False)
         self.empty.setVisible(False)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """On a narrow window legend and facts go under the plot."""
+        super().resizeEvent(event)
+        narrow = self.width() < _NARROW_PX
+        directions = QBoxLayout.Direction
+        self._below.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
+        self._side.setMaximumWidth(16_777_215 if narrow else _SIDE_PX)
+        self._side.setMinimumWidth(0 if narrow else _SIDE_PX)
 
     def _connect(self) -> None:
         self.list.listed.connect(self._listed)
@@ -340,7 +350,12 @@ class RunsPage(Page):
         box.setIcon(QMessageBox.Icon.Warning)
         box.setWindowTitle(self.tr("Delete"))
         names = "\n".join(run_title(r) for r in runs[:5]) + ("\n…" if len(runs) > 5 else "")
-        box.setText(self.tr("Delete %n run(s) for good?", "", len(runs)) + "\n\n" + names)
+        question = (
+            self.tr("Delete this run for good?")
+            if len(runs) == 1
+            else self.tr("Delete {count} runs for good?").format(count=len(runs))
+        )
+        box.setText(f"{question}\n\n{names}")
         box.setInformativeText(
             self.tr("Adapters, checkpoints and curves go with them. This cannot be undone.")
         )
@@ -375,8 +390,10 @@ class RunsPage(Page):
             self.set_facts(self.tr("Everything that was started, from any window or script."))
             return
         count = self.tr("{shown} of {total} runs").format(shown=shown, total=total)
+        if shown == total:
+            count = self.tr("1 run") if total == 1 else self.tr("{n} runs").format(n=total)
         self.set_facts(
-            count if shown != total else self.tr("%n run(s)", "", total),
+            count,
             self.tr("{n} alive").format(n=living) if living else "",
             self.tr("select several to compare them"),
         )

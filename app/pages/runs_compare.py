@@ -20,6 +20,8 @@ from app.widgets.plot_ticks import format_value
 _ID_ROLE = Qt.ItemDataRole.UserRole
 _SWATCH = QSize(26, 12)
 _COLORS = 6
+_RAW_UP_TO = 2
+"""Noise of more runs than these would hide all of them."""
 
 
 class ComparePlot(QWidget):
@@ -40,6 +42,7 @@ class ComparePlot(QWidget):
         self.panel = PlotPanel(["compare"], columns=1, with_table=False)
         self.plot: MetricPlot = self.panel.plots["compare"]
         self.plot.with_legend = False
+        self.plot.value_of = self._now
         self.plot.setMinimumHeight(220)
         self.panel.tools.insertWidget(0, self._metric_label)
         self.panel.tools.insertWidget(1, self.metric_box)
@@ -58,7 +61,7 @@ class ComparePlot(QWidget):
 
     def _connect(self) -> None:
         self._model.changed.connect(self.rebuild)
-        self._model.grew.connect(self.panel.data_changed)
+        self._model.grew.connect(self._grew)
         self.metric_box.currentIndexChanged.connect(self.rebuild)
         self.legend.itemChanged.connect(self._item_changed)
         self.panel.axis.hover_changed.connect(self._show_values)
@@ -87,13 +90,23 @@ class ComparePlot(QWidget):
                 bold=self.chosen_metric == "eval_loss",
                 dash=DASHES[(place // _COLORS) % len(DASHES)],
                 visible=run_id not in self._hidden,
+                with_raw=len(self._model.views) <= _RAW_UP_TO,
             )
         self.plot.set_title(self.metric_box.currentText())
         self.plot.set_lines(list(self._lines.values()))
-        self.panel.axis.live = any(v.alive or not v.caught_up for v in self._model.views.values())
+        self._show_life()
         if self.panel.axis.runs != self._model.runs:
             self.panel.axis.set_runs(self._model.runs)
         self._fill_legend()
+
+    def _grew(self) -> None:
+        self._show_life()
+        self.panel.data_changed()
+
+    def _show_life(self) -> None:
+        """Room to grow only where something still grows."""
+        views = self._model.views.values()
+        self.panel.axis.live = any(v.alive or not v.caught_up for v in views)
 
     def _fill_legend(self) -> None:
         self.legend.blockSignals(True)
@@ -134,6 +147,13 @@ class ComparePlot(QWidget):
         if line := self._lines.get(run_id):
             line.visible = shown
             self.plot.data_changed()
+
+    def _now(self) -> tuple[str, str]:
+        """One run's value stands above the plot; those of several stand in the legend."""
+        if len(self._lines) != 1:
+            return "", ""
+        series = next(iter(self._lines.values())).series
+        return (format_value(series.last[1]) if series.last else ""), series.unit
 
     def _show_values(self) -> None:
         """Each run's value at the crosshair, beside its name."""

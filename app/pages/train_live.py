@@ -99,7 +99,8 @@ class TrainLive(QWidget):
         direction = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
         if self._body.direction() != direction:
             self._body.setDirection(direction)
-        self._side.setFixedWidth(self.width() if narrow else _SIDE_PX)
+        self._side.setMaximumWidth(16_777_215 if narrow else _SIDE_PX)
+        self._side.setMinimumWidth(0 if narrow else _SIDE_PX)
 
     # Curves
 

@@ -259,7 +259,8 @@ class MetricPlot(QFrame):
         if not self._items:
             return "", ""
         line = self._items[0].line
-        if (index := self._hover_index(self._items[0])) is not None:
+        only = len(self._items) == 1 or self.value_of is None
+        if only and (index := self._hover_index(self._items[0])) is not None:
             return format_value(float(line.series.ys[index])), line.series.unit
         if self.value_of is not None:
             return self.value_of()
@@ -445,7 +446,7 @@ class MetricPlot(QFrame):
         count = sum(len(x) for x in self._marks.run.alarms.values()) if self._marks else 0
         if not count:
             return self.tr("no alarms")
-        return self.tr("%n alarm(s)", "", count)
+        return self.tr("1 alarm") if count == 1 else self.tr("{n} alarms").format(n=count)
 
     def changeEvent(self, event: QEvent) -> None:
         """Another language."""

@@ -33,6 +33,8 @@ class PlotLine:
     bold: bool = False
     dash: tuple[float, ...] = ()
     visible: bool = True
+    with_raw: bool = True
+    """Keep the raw line below the smoothed one."""
 
 
 @dataclass
@@ -97,8 +99,12 @@ class LineItem:
             # doubles the cost.
             self._bold.opts["antialias"] = len(bold.xs) < 0.9 * columns
             self._raw.opts["antialias"] = len(raw.xs) < 1.8 * columns
-            _set(self._raw, raw)
             _set(self._bold, bold)
+            if self.line.with_raw:
+                _set(self._raw, raw)
+            else:
+                self._raw.setData()
+                self.drawn = bold
         else:
             self._raw.setData()
             _set(self._bold, raw)
