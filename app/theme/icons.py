@@ -64,7 +64,10 @@ class _GlyphEngine(QIconEngine):
         painter.save()
         painter.setFont(font)
         painter.setPen(QColor(self._disabled if mode is QIcon.Mode.Disabled else self._color))
-        painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, self._glyph)
+        # A rectangle wider than high keeps its rest as the gap to the text beside the icon.
+        wide = rect.width() > rect.height()
+        side = Qt.AlignmentFlag.AlignLeft if wide else Qt.AlignmentFlag.AlignHCenter
+        painter.drawText(rect, side | Qt.AlignmentFlag.AlignVCenter, self._glyph)
         painter.restore()
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:

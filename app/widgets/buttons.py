@@ -44,7 +44,7 @@ class Button(QPushButton):
         self._kind: Kind = kind
         self.setProperty("kind", kind)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setIconSize(QSize(16, 16))
+        self.setIconSize(QSize(16, 16) if kind == "icon" else QSize(20, 16))
         self.set_text(text)
         self.refresh_icon()
         ThemeManager.current().changed.connect(self.refresh_icon)

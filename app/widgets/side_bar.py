@@ -14,7 +14,7 @@ from app.widgets.labels import label
 from app.widgets.machine_card import MachineCard
 
 WIDTH = 196
-_NAV_ICON = QSize(17, 17)
+_NAV_ICON = QSize(23, 17)
 
 
 class NavButton(Button):

@@ -28,6 +28,7 @@ class AppSettings(BaseModel):
     notify: bool = Field(True, description="Say in the window when a run ends or raises an alarm.")
     on_close: CloseChoice = Field("ask", description="What to do with live runs at closing.")
     window_geometry: str = Field("", description="Qt's own format, base64.")
+    data_paths: tuple[str, ...] = Field((), description="Datasets that the user added.")
     last_page: str = Field("overview", description="Page that was open last.")
 
 
