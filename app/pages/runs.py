@@ -171,6 +171,8 @@ class RunsPage(Page):
         self._below.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
         self._side.setMaximumWidth(16_777_215 if narrow else _SIDE_PX)
         self._side.setMinimumWidth(0 if narrow else _SIDE_PX)
+        for column in ("job", "model", "data"):
+            self.table.setColumnHidden(COLUMNS.index(column), narrow)
 
     def _connect(self) -> None:
         self.list.listed.connect(self._listed)
