@@ -128,6 +128,11 @@ def source_text(source: str, language: Language) -> str:
     return _word(words.MODEL_SOURCES, source, language)
 
 
+def language_text(code: str, language: Language) -> str:
+    """The name of a language that a model speaks."""
+    return _word(words.LANGUAGES, code, language)
+
+
 def split_text(split: str, language: Language) -> str:
     """The name of a split of a dataset."""
     return _word(words.SPLITS, split, language)

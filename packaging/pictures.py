@@ -76,9 +76,7 @@ def take(args: argparse.Namespace, home: Home) -> None:
                     shown = {"run_id": args.run} if args.run and page == "train" else {}
                     deck.window.navigate(page, **shown)
                     settle(deck)
-                    name = picture_name(
-                        page, lang, scheme, size, many_sizes=len(args.size) > 1
-                    )
+                    name = picture_name(page, lang, scheme, size, many_sizes=len(args.size) > 1)
                     deck.window.grab().save(str(args.out / name))
                     print(args.out / name)
     deck.close()

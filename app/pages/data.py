@@ -193,7 +193,8 @@ class DataPage(Page):
         opened = self._opened.get(key)
         if opened is not None:
             count = count_text(sum(opened.dataset.counts.values()))
-            kind = f"{kind} • {self.tr('{count} samples').format(count=count)}"
+            samples = self.tr("{count} samples").format(count=count)
+            kind = f"{kind} • {samples}"
         return TwoLine(key, path.stem, kind, "database-outline")
 
     def _chosen(self, _path: str) -> None:
@@ -246,7 +247,9 @@ class DataPage(Page):
         ]
         self.strip.set_value("eval", ", ".join(evals))
         self.strip.set_value("size", size_text(opened.dataset.size_bytes) if opened else "")
-        self.strip.set_value("licence", opened.dataset.licence if opened else "")
+        licence = opened.dataset.licence if opened else ""
+        self.strip.set_value("licence", licence.split(":")[0])
+        self.strip.setToolTip(licence)
         self._fill_splits(opened)
 
     def _fill_splits(self, opened: Opened | None) -> None:

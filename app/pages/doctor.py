@@ -4,69 +4,21 @@ from __future__ import annotations
 
 import platform
 
-from PySide6.QtCore import QSize
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
+from PySide6.QtWidgets import QVBoxLayout
 
-from app import messages
 from app.diagnostics import redact
 from app.pages.base import AppContext, Page
 from app.texts.findings import finding_text
-from app.theme.icons import icon
-from app.theme.manager import ThemeManager
-from app.theme.tokens import Tone
 from app.widgets.buttons import Button
 from app.widgets.card import Card, clear_layout
-from app.widgets.copy_field import CopyField, copy_text
-from app.widgets.labels import label
+from app.widgets.copy_field import copy_text
+from app.widgets.finding_row import FindingRow
 from app.widgets.stat_strip import StatStrip
-from app.widgets.status_chip import STATUS_TONES, StatusChip
+from core.errors import ErrorInfo
 from core.services.doctor import Finding
 from core.services.documents import own_version
 
-_ICONS = {"ok": "check-circle", "warning": "alert", "broken": "close-circle"}
 _ORDER = {"broken": 0, "warning": 1, "ok": 2}
-
-
-class FindingCard(Card):
-    """One finding: state, what was seen, what to do."""
-
-    def __init__(self, finding: Finding, language: str) -> None:
-        super().__init__()
-        text = finding_text(finding, "zh" if language == "zh" else "en")
-        self._tone: Tone = STATUS_TONES[finding.level]
-        self._level = finding.level
-        self._picture = QLabel()
-        chip = StatusChip()
-        chip.set_state(_level_word(finding.level, language), self._tone)
-        row = QHBoxLayout()
-        row.setSpacing(12)
-        row.addWidget(self._picture)
-        words = QVBoxLayout()
-        words.setSpacing(3)
-        words.addWidget(label(text.title, "strong"))
-        words.addWidget(label(text.message, "muted", wrap=True))
-        row.addLayout(words, 1)
-        row.addWidget(chip)
-        self.body.addLayout(row)
-        self.setAccessibleName(f"{text.title}: {text.message}")
-        if text.hint:
-            self._add_fix(text.hint, str(finding.fix_params.get("command", "")))
-        self._draw()
-        ThemeManager.current().changed.connect(self._draw)
-
-    def _add_fix(self, hint: str, command: str) -> None:
-        self.body.addWidget(label(hint, wrap=True))
-        if command:
-            field = CopyField(self.tr("Command"))
-            field.set_text(command)
-            self.body.addWidget(field)
-
-    def _draw(self) -> None:
-        self._picture.setPixmap(icon(_ICONS[self._level], self._tone).pixmap(QSize(20, 20)))
-
-
-def _level_word(level: str, language: str) -> str:
-    return messages.status_text(level, "zh" if language == "zh" else "en")
 
 
 class DoctorPage(Page):
@@ -134,18 +86,29 @@ class DoctorPage(Page):
         self._show_findings()
         self._show_state()
 
-    def _failed(self, error: object) -> None:
+    def _failed(self, error: ErrorInfo) -> None:
         self._checking = False
         self._show_state()
-        self.show_error(error)  # type: ignore[arg-type]
+        self.show_error(error)
 
     def _show_findings(self) -> None:
         clear_layout(self._cards)
+        calm = Card(self.tr("In order"))
         for finding in sorted(self.findings, key=lambda f: _ORDER[f.level]):
-            self._cards.addWidget(FindingCard(finding, self.ctx.language.language))
+            if finding.level == "ok":
+                calm.body.addWidget(FindingRow(finding))
+            else:
+                self._add_card(finding)
+        calm.setVisible(any(f.level == "ok" for f in self.findings))
+        self._cards.addWidget(calm)
         for level in ("ok", "warning", "broken"):
             count = sum(1 for f in self.findings if f.level == level)
             self.strip.set_value(level, str(count) if self.findings else "")
+
+    def _add_card(self, finding: Finding) -> None:
+        card = Card(surface="error" if finding.level == "broken" else "warning")
+        card.body.addWidget(FindingRow(finding))
+        self._cards.addWidget(card)
 
     def _show_state(self) -> None:
         self.check_button.setEnabled(not self._checking)

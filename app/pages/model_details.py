@@ -179,7 +179,10 @@ class ModelDetails(Card):
             (self.tr("Number format"), model.dtype),
             (self.tr("Context"), context if model.context_tokens else ""),
             (self.tr("Vocabulary"), count_text(model.vocab_size) if model.vocab_size else ""),
-            (self.tr("Languages"), ", ".join(model.languages)),
+            (
+                self.tr("Languages"),
+                ", ".join(messages.language_text(c, language) for c in model.languages),
+            ),
             (self.tr("License"), model.licence),
             (self.tr("Chat template"), self.tr("yes") if model.has_chat_template else ""),
             (self.tr("File format"), model.format if model.fetched else ""),

@@ -18,6 +18,7 @@ from app.widgets.form_row import FactList
 from app.widgets.labels import label
 from app.widgets.run_row import RunRow
 from app.widgets.stat_strip import StatStrip
+from app.widgets.status_chip import StatusChip
 from core.errors import ErrorInfo
 from core.hardware import MachineInfo, machine
 from core.runlog.index import RunSummary
@@ -37,11 +38,14 @@ class StepCard(Card):
         self._picture = QLabel()
         self._heading = label("", "heading")
         self._text = label("", "muted", wrap=True)
+        self._text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.chip = StatusChip()
         self.button = Button(kind="primary" if primary else "secondary")
         top = QHBoxLayout()
         top.setSpacing(10)
         top.addWidget(self._picture)
         top.addWidget(self._heading, 1)
+        top.addWidget(self.chip)
         self.body.addLayout(top)
         self.body.addWidget(self._text, 1)
         self.body.addWidget(self.button, 0, Qt.AlignmentFlag.AlignLeft)
@@ -181,12 +185,26 @@ class OverviewPage(Page):
         ended = [s for s in self.summaries if not s.alive]
         self.strip.set_value("alive", count_text(len(alive)))
         self.strip.set_value("runs", count_text(len(self.summaries)))
+        self._show_journey()
         self._fill(self._now_rows, alive, self.tr("Nothing is running."))
         self._fill(
             self._latest_rows,
             ended[:_LATEST],
             self.tr("Runs that have ended are listed here, with their last loss and alarms."),
         )
+
+    def _show_journey(self) -> None:
+        """How far the user came on the way to a model of his own."""
+        for step, job in ((self.train_step, "train"), (self.serve_step, "serve")):
+            mine = [s for s in self.summaries if s.job == job]
+            if any(s.alive for s in mine):
+                step.chip.set_state(self.tr("running"), "accent")
+            elif any(s.status == "completed" or (job == "serve" and not s.alive) for s in mine):
+                step.chip.set_state(self.tr("done"), "ok")
+            else:
+                step.chip.set_state("")
+        serving = any(s.alive for s in self.summaries if s.job == "serve")
+        self.chat_step.chip.set_state(self.tr("ready") if serving else "", "ok")
 
     def _fill(self, rows: QVBoxLayout, summaries: list[RunSummary], empty: str) -> None:
         clear_layout(rows)

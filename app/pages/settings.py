@@ -86,7 +86,7 @@ class SettingsPage(Page):
         self.rows["precision"].set_texts(
             self.tr("&Precision of new runs"),
             self.tr(
-                "bf16 needs a card that has it; fp32 works everywhere and takes twice as much."
+                "bf16 needs a card that has it; fp32 works everywhere and takes twice the memory."
             ),
             help_visible=True,
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.pages.base import AppContext, Page
-from app.texts.findings import finding_text
 from app.widgets.buttons import Button
 from app.widgets.card import GAP, Card, clear_layout
-from app.widgets.labels import label, set_role
-from app.widgets.status_chip import STATUS_TONES, StatusChip
+from app.widgets.finding_row import FindingRow
+from app.widgets.labels import label
+from app.widgets.status_chip import StatusChip
 from core.services.doctor import Finding
 
 _SHOWN = ("python", "venv", "packages", "torch", "gpu", "memory", "disk", "home")
@@ -38,24 +38,6 @@ class _Step(QWidget):
     def set_texts(self, heading: str, text: str) -> None:
         self._heading.setText(heading)
         self._text.setText(text)
-
-
-class _Fact(QWidget):
-    """One finding of the doctor in a line."""
-
-    def __init__(self, finding: Finding, language: str) -> None:
-        super().__init__()
-        text = finding_text(finding, "zh" if language == "zh" else "en")
-        chip = StatusChip()
-        chip.set_state(text.title, STATUS_TONES[finding.level])
-        message = label(text.message, wrap=True)
-        if finding.level != "ok":
-            set_role(message, "warning")
-        row = QVBoxLayout(self)
-        row.setContentsMargins(0, 2, 0, 2)
-        row.setSpacing(4)
-        row.addWidget(chip)
-        row.addWidget(message)
 
 
 class SetupPage(Page):
@@ -140,7 +122,7 @@ class SetupPage(Page):
     def _show(self) -> None:
         clear_layout(self._facts)
         for finding in self._findings:
-            self._facts.addWidget(_Fact(finding, self.ctx.language.language))
+            self._facts.addWidget(FindingRow(finding))
         if not self._findings:
             self._facts.addWidget(label(self.tr("Looking at the machine…"), "muted"))
             return

@@ -116,6 +116,12 @@ MODEL_SOURCES: dict[str, Words] = {
     "user": Words("added by you", "自行添加"),
 }
 
+LANGUAGES: dict[str, Words] = {
+    "en": Words("English", "英文"),
+    "zh": Words("Chinese", "中文"),
+    "multilingual": Words("many", "多语言"),
+}
+
 SPLITS: dict[str, Words] = {
     "train": Words("training", "训练"),
     "domain_specific": Words("domain", "领域"),
@@ -123,5 +129,6 @@ SPLITS: dict[str, Words] = {
     "accuracy": Words("accuracy", "准确性"),
     "robustness": Words("robustness", "鲁棒性"),
     "split": Words("held out", "留出"),
+    "held_out": Words("held out", "留出"),
     "eval": Words("evaluation", "评估"),
 }

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLayout, QSizePolicy, QVBoxLa
 
 from app.widgets.labels import label, restyle
 
-Surface = Literal["card", "raised", "accent", "ok", "warning", "error"]
+Surface = Literal["card", "plain", "raised", "accent", "ok", "warning", "error"]
 
 GAP = 12
 """Pixels between cards."""
@@ -23,7 +23,8 @@ class Card(QFrame):
         super().__init__(parent)
         self.setProperty("surface", surface)
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(14, 12, 14, 12)
+        edges = (0, 4, 0, 4) if surface == "plain" else (14, 12, 14, 12)
+        outer.setContentsMargins(*edges)
         outer.setSpacing(8)
         self.title_label = label(title, "section")
         self.title_label.setVisible(bool(title))

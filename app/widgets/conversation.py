@@ -16,7 +16,7 @@ class SampleCard(Card):
     """The user's turns on a raised surface, the answers (what is trained) on the accent's."""
 
     def __init__(self, sample: Sample, number: int, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
+        super().__init__(surface="plain", parent=parent)
         self._sample = sample
         self._number = number
         self._turns = QVBoxLayout()

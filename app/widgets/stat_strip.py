@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtWidgets import QGridLayout, QProgressBar, QVBoxLayout, QWidget
 
 from app.widgets.card import Card
-from app.widgets.labels import ElidedLabel, label, set_role
+from app.widgets.labels import ElidedLabel, set_role
 from app.widgets.progress import Progress
 
 
@@ -18,7 +18,7 @@ class Stat(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         self._caption = ElidedLabel(caption, "muted")
-        self._value = label("–", "figure")
+        self._value = ElidedLabel("–", "figure")
         column.addWidget(self._caption)
         column.addWidget(self._value)
 
@@ -29,20 +29,20 @@ class Stat(QWidget):
 
     def set_value(self, text: str) -> None:
         """The figure with its unit; empty shows a dash."""
-        self._value.setText(text or "–")
+        self._value.set_full_text(text or "–")
         self._name()
 
     @property
     def value(self) -> str:
         """What is shown."""
-        return self._value.text()
+        return self._value.full_text
 
     def make_large(self) -> None:
         """For the figure of a card that stands alone."""
         set_role(self._value, "large_figure")
 
     def _name(self) -> None:
-        self.setAccessibleName(f"{self._caption.full_text}: {self._value.text()}")
+        self.setAccessibleName(f"{self._caption.full_text}: {self.value}")
 
 
 class StatStrip(Card):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from core.config.base import Spec
+from core.paths import PROJECT_ROOT
 from core.supervisor.worker_spec import current_python
 
 
@@ -28,7 +30,10 @@ def run_document(
 
 
 def own_version() -> str:
-    """Of the installed package; "0" when run from a bare tree."""
+    """Of the tree that runs, which may differ from a package that was once installed."""
+    project = PROJECT_ROOT / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
     try:
         return version("deepdeck")
     except PackageNotFoundError:
