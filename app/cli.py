@@ -76,6 +76,7 @@ def build_parser(language: Language) -> argparse.ArgumentParser:
     add(commands, "doctor")
     demo = add(commands, "demo")
     demo.add_argument("--headless", action="store_true", help=t("headless"))
+    demo.add_argument("--out", metavar="FOLDER", help=t("demo.out"))
     return parser
 
 
@@ -140,7 +141,7 @@ def _run(args: argparse.Namespace, out: Output) -> int:
     if args.command == "demo":
         from app.demo import main as demo
 
-        return demo(args)
+        return demo(args, out)
     from core.services import build
 
     return _command(args.command)(args, build(Home.default()), out)

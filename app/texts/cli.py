@@ -50,6 +50,9 @@ CLI: dict[str, Words] = {
     "no_save": Words("do not write a checkpoint first", "停止前不保存检查点"),
     "now": Words("end it at once, without saving", "立即结束，不保存"),
     "folder": Words("where to write", "输出文件夹"),
+    "demo.out": Words(
+        "where pictures and report go (demo-output)", "图片和报告的存放位置（demo-output）"
+    ),
     "headless": Words("without a window; prints progress", "不打开窗口，仅输出进度"),
     # what is said
     "started": Words("Run {run_id} has started.", "运行 {run_id} 已启动。"),
