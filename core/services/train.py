@@ -147,7 +147,7 @@ def model_reference(model: ModelInfo) -> str:
 
 
 def _warmup_problems(plan: TrainPlanPreview) -> list[ErrorInfo]:
-    if plan.total_steps == 1 or plan.warmup_steps < plan.total_steps:
+    if plan.warmup_steps == 0 or plan.warmup_steps < plan.total_steps:
         return []
     facts = {"warmup_steps": plan.warmup_steps, "total_steps": plan.total_steps}
     return [ErrorInfo(code=ErrorCode.TRAIN_WARMUP_TOO_LONG.value, params=facts)]

@@ -57,7 +57,7 @@ def recipe(context: WorkerContext) -> dict:
     if spec.get("child"):
         start_child(context.run)
     first = (context.resumed_from_step or 0) + 1
-    steps = int(spec.get("steps", 3))
+    steps = 3 if spec.get("steps") is None else int(spec["steps"])
     context.reporter.emit(TrainPlanned(total_steps=steps, warmup_steps=1))
     if spec.get("ready_url"):
         context.reporter.emit(ServeReady(url=spec["ready_url"], model_id="fake"))
