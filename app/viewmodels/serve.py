@@ -1,0 +1,209 @@
+"""Local API servers as pages show them: the one in front, and all that can be talked to."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PySide6.QtCore import QObject, Signal
+
+from app.bridge import Bridge
+from core.catalog import ModelInfo
+from core.errors import AppError
+from core.metrics import RunSeries, Series
+from core.protocol.codec import BadLine, decode_event
+from core.protocol.events import Event, ServeStats
+from core.runlog.index import RunSummary
+from core.services.train import model_reference
+from core.supervisor import RunView
+
+if TYPE_CHECKING:
+    from core.services import Services
+
+ServerState = Literal["none", "starting", "loading", "ready", "stopping", "ended", "failed"]
+_HISTORY_BYTES = 512 * 1024
+QUESTION = "What does os.path.join do?"
+
+
+class ServeSeries:
+    """Curves of a server over seconds since its first figures."""
+
+    def __init__(self) -> None:
+        self.clock = RunSeries()
+        """Gives the plots' axis its time."""
+        self.qps = Series("/s")
+        self.p50 = Series("ms")
+        self.p99 = Series("ms")
+        self._start_utc: float | None = None
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Add the figures among `events`; whole seconds, one point each."""
+        for event in events:
+            if isinstance(event, ServeStats):
+                self._add(event)
+
+    def _add(self, stats: ServeStats) -> None:
+        if self._start_utc is None:
+            self._start_utc = stats.time_utc
+        second = int(stats.time_utc - self._start_utc) + 1
+        last = self.clock.elapsed_s.last
+        if last is not None and second <= last[0]:
+            return
+        self.clock.elapsed_s.append(second, second)
+        self.qps.append(second, stats.qps)
+        for series, value in ((self.p50, stats.latency_p50_ms), (self.p99, stats.latency_p99_ms)):
+            if value is not None and np.isfinite(value):
+                series.append(second, value)
+
+
+class ServeModel(QObject):
+    """Follows one server at a time; `replaced` comes when the curves are other objects."""
+
+    changed = Signal()
+    replaced = Signal()
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self.view: RunView | None = None
+        self.series = ServeSeries()
+        bridge.run_changed.connect(self._run_changed)
+
+    @property
+    def state(self) -> ServerState:
+        """In one word what the server does."""
+        view = self.view
+        if view is None:
+            return "none"
+        if view.finished:
+            return "failed" if view.status in ("failed", "lost") else "ended"
+        if view.stopping or view.state.phase == "draining":
+            return "stopping"
+        if view.state.ready is not None:
+            return "ready"
+        return "loading" if view.state.phase in ("loading_model", "warming_up") else "starting"
+
+    @property
+    def busy(self) -> bool:
+        """There is a process that can be stopped."""
+        return self.view is not None and not self.view.finished
+
+    def follow(self, view: RunView) -> None:
+        """Show this server from now on, its past figures included."""
+        self.series = ServeSeries()
+        self.series.apply(past_events(view.run.events))
+        self.view = view
+        self.replaced.emit()
+        self.changed.emit()
+
+    def attach(self, run_id: str) -> None:
+        """Show a server by its run.
+
+        Raises:
+            AppError: `run.not_found`, `file.damaged`.
+        """
+        self.follow(self._services.supervisor.attach(run_id))
+
+    def leave(self) -> None:
+        """Show none."""
+        self.view = None
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """Let open requests finish, then end; asked again, it is hurried. Raises AppError."""
+        if self.view is not None and not self.view.finished:
+            self._services.supervisor.stop(self.view.run_id)
+            self.view = self._services.supervisor.view(self.view.run_id)
+            self.changed.emit()
+
+    def _run_changed(self, view: RunView) -> None:
+        if self.view is None or view.run_id != self.view.run_id:
+            return
+        self.view = view
+        self.series.apply(view.new_events)
+        self.changed.emit()
+
+
+class Servers(QObject):
+    """All servers that are ready, newest first."""
+
+    changed = Signal()
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services = services
+        self._ready: dict[str, RunView] = {}
+        bridge.run_changed.connect(self._run_changed)
+
+    def refresh(self) -> None:
+        """Look for servers that other windows or scripts started."""
+        for summary in self._services.runs.list():
+            if summary.job == "serve" and summary.alive:
+                try:
+                    self._run_changed(self._services.supervisor.attach(summary.run_id))
+                except AppError:
+                    continue  # gone or unreadable: not a server to talk to
+
+    @property
+    def ready(self) -> list[RunView]:
+        """Those that answer."""
+        return sorted(self._ready.values(), key=lambda v: v.run_id, reverse=True)
+
+    def _run_changed(self, view: RunView) -> None:
+        if view.job != "serve":
+            return
+        answers = view.state.ready is not None and not view.finished and not view.stopping
+        known = view.run_id in self._ready
+        if answers:
+            self._ready[view.run_id] = view
+        elif known:
+            del self._ready[view.run_id]
+        if answers != known:
+            self.changed.emit()
+
+
+def past_events(path: Path) -> list[Event]:
+    """The last part of an event file: enough for the curves, quick for any size."""
+    try:
+        with path.open("rb") as f:
+            size = f.seek(0, 2)
+            f.seek(max(0, size - _HISTORY_BYTES))
+            lines = f.read().splitlines()
+    except OSError:
+        return []
+    found: list[Event] = []
+    for line in lines:
+        if b'"serve.stats"' not in line:
+            continue
+        try:
+            found.append(decode_event(line))
+        except BadLine:
+            continue
+    return found
+
+
+def adapters_of(model: ModelInfo, runs: Iterable[RunSummary]) -> list[RunSummary]:
+    """Training runs on this model that left an adapter, newest first."""
+    reference = model_reference(model) if model.path else ""
+    wanted = {model.id, model.name, reference, Path(reference).name} - {""}
+    return [r for r in runs if r.job == "train" and r.adapter and r.model in wanted]
+
+
+def find_model(models: Iterable[ModelInfo], wanted: str) -> ModelInfo | None:
+    """The model that an id, a folder or a file means."""
+    for model in models:
+        paths = (str(model.path), model_reference(model)) if model.path else ()
+        if wanted == model.id or wanted in paths:
+            return model
+    return None
+
+
+def curl_line(url: str, key: str, model: str) -> str:
+    """A command line for bash that asks the API a question."""
+    question = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
+    words = ["curl", f"{url}/v1/chat/completions", "-H", f"Authorization: Bearer {key}"]
+    return shlex.join([*words, "-H", "Content-Type: application/json", "-d", json.dumps(question)])
