@@ -270,7 +270,7 @@ class RunsPage(Page):
             self.details.set_title(self.tr("{count} runs chosen").format(count=len(runs)))
             self.facts.set_facts([])
             return
-        self.details.set_title(run_title(runs[0]))
+        self.details.set_title(self.tr("Details"))
         self.facts.set_facts(self._facts(runs[0]))
 
     def _facts(self, run: RunSummary) -> list[tuple[str, str]]:
@@ -279,6 +279,7 @@ class RunsPage(Page):
             text = messages.error_text(run.problem, language)
             return [(self.tr("Problem"), text.message), (self.tr("Run"), run.run_id)]
         return [
+            (self.tr("Name"), run_title(run)),
             (self.tr("Status"), messages.status_text(run.status, language)),
             (self.tr("Model"), Path(run.model).name),
             (self.tr("Data"), Path(run.data).name),
@@ -340,7 +341,7 @@ class RunsPage(Page):
 
     def _say_saved(self, path: Path) -> None:
         self.ctx.notify(
-            self.tr("Saved to {path}").format(path=str(path)),
+            self.tr("Saved {name}").format(name=path.name),
             "ok",
             action=self.tr("Open the folder"),
             on_action=lambda: _open_path(path.parent),

@@ -279,7 +279,7 @@ class TrainPage(Page):
 
     def _say_saved(self, path: Path) -> None:
         self.ctx.notify(
-            self.tr("Saved to {path}").format(path=str(path)),
+            self.tr("Saved {name}").format(name=path.name),
             "ok",
             action=self.tr("Open the folder"),
             on_action=lambda: _open(path.parent),

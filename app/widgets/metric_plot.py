@@ -57,7 +57,7 @@ class MetricPlot(QFrame):
         self._items: list[LineItem] = []
         self._limits: list[Limit] = []
         self._marks: Marks | None = None
-        self._names = {"raw": "", "smoothed": ""}
+        self._names = {"raw": "", "smoothed": "", "empty": ""}
         self._described_s = 0.0
         self._resetting = False
         self._empty = True
@@ -160,7 +160,11 @@ class MetricPlot(QFrame):
 
     def retranslate(self) -> None:
         """Words of the legend in the language that is on."""
-        self._names = {"raw": self.tr("raw"), "smoothed": self.tr("smoothed")}
+        self._names = {
+            "raw": self.tr("raw"),
+            "smoothed": self.tr("smoothed"),
+            "empty": self.tr("No values yet"),
+        }
         self._touched()
 
     # Drawing
@@ -177,6 +181,8 @@ class MetricPlot(QFrame):
             item.draw(self.axis, columns, self.view.log_y)
         self._fit_y(force=self._resetting)
         self._resetting = False
+        empty = not any(len(i.line.series) or i.line.series.non_finite_xs for i in self._items)
+        self.view.empty_text = self._names["empty"] if empty else ""
         self._painter.place(self._marks, self._items, self._limits)
         self.view.show_ranges()
         self._place_crosshair()
@@ -265,7 +271,7 @@ class MetricPlot(QFrame):
         if self.value_of is not None:
             return self.value_of()
         last = line.series.last
-        return (format_value(last[1]) if last else ""), line.series.unit
+        return (format_value(last[1]), line.series.unit) if last else ("", "")
 
     def _legend(self) -> tuple[Entry, ...]:
         entries = []

@@ -14,6 +14,8 @@ from app.widgets.plot_style import font as font_of
 
 _SWATCH_PX = 14.0
 _GAP = 8.0
+_SWATCH_DASH = (1.8, 1.2)
+"""Short, so that the swatch shows more than one dash."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class PlotHeader(QWidget):
             if left + width > right:
                 return
             color = role_color(entry.role)
-            painter.setPen(pen(faint(color) if entry.faint else color, 2.0, entry.dash))
+            dash = _SWATCH_DASH if entry.dash else ()
+            painter.setPen(pen(faint(color) if entry.faint else color, 2.0, dash))
             y = base - metrics.ascent() * 0.36
             painter.drawLine(QPointF(left, y), QPointF(left + _SWATCH_PX, y))
             painter.setPen(role_color("muted"))

@@ -22,6 +22,8 @@ from core.metrics.series import Floats
 _TRIANGLE_PX = 5.0
 _DOT_PX = 3.0
 _LIMIT_DASH = (5.0, 4.0)
+_FEW_POINTS = 60
+_POINT_PX = 2.5
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class MarkPainter:
         self._view = view
         self._placed = _Placed()
         self._labels: list[tuple[QRectF, Limit]] = []
+        self._points: list[tuple[str, Floats, Floats]] = []
         self.homeless: list[Limit] = []
         """Limits whose label found no free place in the view; the header names them."""
         self.crosshair_points: list[tuple[QPointF, str]] = []
@@ -70,6 +73,11 @@ class MarkPainter:
         """Compute where everything goes."""
         self._placed = self._place_marks(marks, items) if marks else _Placed()
         self._place_limits(items, limits)
+        self._points = [
+            (item.line.role, *self._pixels_of(item))
+            for item in items
+            if item.line.bold and len(item.drawn.xs) <= _FEW_POINTS
+        ]
 
     def paint(self, painter: QPainter) -> None:
         """Draw all marks."""
@@ -77,6 +85,7 @@ class MarkPainter:
         self._paint_limits(painter)
         self._paint_resumes(painter)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_points(painter)
         self._paint_dots(painter)
         self._paint_diverged(painter)
         self._paint_alarms(painter)
@@ -186,6 +195,16 @@ class MarkPainter:
         painter.setPen(pen(role_color("muted"), 1.0, (2.0, 3.0)))
         for x in self._placed.resumes:
             painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
+
+    def _paint_points(self, painter: QPainter) -> None:
+        """The points of sparse lines: one evaluation alone would be no line and so unseen."""
+        area = self._view.area.adjusted(-1, -1, 1, 1)
+        for role, xs, ys in self._points:
+            path = QPainterPath()
+            for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
+                if area.contains(x, y):
+                    path.addEllipse(QPointF(x, y), _POINT_PX, _POINT_PX)
+            painter.fillPath(path, role_color(role))
 
     def _paint_dots(self, painter: QPainter) -> None:
         path = QPainterPath()

@@ -103,7 +103,7 @@ def format_value(value: float) -> str:
         return f"{value:.1f}"
     if size >= 1:
         return f"{value:.2f}"
-    if size >= 1e-3 or size == 0:
+    if size >= 0.01 or size == 0:
         return f"{value:.3f}" if size else "0"
     head, exponent = f"{value:.1e}".split("e")
     return f"{head}e{int(exponent)}"

@@ -53,6 +53,8 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         self.log_y = False
         self.y_view = (0.0, 1.0)
         self.y_locked = False
+        self.empty_text = ""
+        """Said in the middle while there is nothing to draw; then the y axis has no numbers."""
         self.paint_foreground: Callable[[QPainter], None] | None = None
         self.box = pg.ViewBox(enableMouse=False, enableMenu=False)
         self.box.disableAutoRange()
@@ -148,7 +150,11 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
 
     def drawForeground(self, painter: QPainter, rect: QRectF) -> None:
         """Marks, limits and crosshair."""
-        if self.paint_foreground is not None:
+        if self.empty_text:
+            painter.setFont(self._tick_font)
+            painter.setPen(role_color("muted"))
+            painter.drawText(self.area, Qt.AlignmentFlag.AlignCenter, self.empty_text)
+        elif self.paint_foreground is not None:
             self.paint_foreground(painter)
         if self.rubber is not None:
             accent = role_color("accent")
@@ -159,6 +165,8 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
 
     def y_ticks(self) -> list[Tick]:
         """Labelled ticks of the y axis, none nearer than a line of text to the next."""
+        if self.empty_text:
+            return []
         low, high = self.y_view
         most = max(3, int(self.area.height() / _PIXELS_A_TICK_Y))
         ticks = log_ticks(low, high, most) if self.log_y else linear_ticks(low, high, most)
