@@ -16,15 +16,15 @@ _TICK_S = 0.05
 
 
 class Interrupts:
-    """Counts Ctrl-C (and SIGTERM, and a closed terminal) instead of dying of it."""
+    """Counts Ctrl-C and SIGTERM (and a closed terminal, if wanted) instead of dying of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hang_up: bool = False) -> None:
         self.count = 0
+        self._names = ("SIGINT", "SIGTERM", "SIGBREAK", *(("SIGHUP",) if hang_up else ()))
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-        for number in (getattr(signal, name, None) for name in names):
+        for number in (getattr(signal, name, None) for name in self._names):
             if number is not None:
                 self._before[number] = signal.signal(number, self._count)
         return self
@@ -46,14 +46,16 @@ def follow(
     on_view: Callable[[RunView], None],
     *,
     stop_text: str = "stopping",
+    hang_up: bool = False,
 ) -> RunView:
     """Tick until the run is over and its process gone; every change goes to `on_view`.
 
     The first interrupt stops the run politely, the second ends it at once. If this process is
-    killed instead, the worker lives on and any face can adopt it.
+    killed instead, the worker lives on and any face can adopt it; so it does when the terminal is
+    closed, unless `hang_up` makes that a polite stop too.
     """
     obeyed = 0
-    with Interrupts() as interrupts:
+    with Interrupts(hang_up=hang_up) as interrupts:
         while not (view.finished and not view.alive):
             if interrupts.count > obeyed:
                 obeyed += 1

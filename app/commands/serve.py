@@ -33,7 +33,7 @@ def serving(view: RunView, services: Services, out: Output, *, detach: bool) -> 
         out.say("started", run_id=view.run_id)
         return 0
     out.say("started", run_id=view.run_id)
-    view = follow(services.supervisor, view, out, announcer, stop_text="draining")
+    view = follow(services.supervisor, view, out, announcer, stop_text="draining", hang_up=True)
     if view.status in ("failed", "lost") and view.error is not None and out.as_json:
         out.error(view.error, run_id=view.run_id)
         return 1

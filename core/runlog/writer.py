@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,7 +36,8 @@ class EventWriter:
         self._run_id = run_id
         self._lock = threading.Lock()
         self._start = time.monotonic()
-        self._held: list[bytes] = []
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
         self._dropped = 0
         with atomic_io.disk_errors(path):
             # Unbuffered: a line is in the page cache, and so survives kill -9, when write returns.
@@ -72,7 +74,9 @@ class EventWriter:
                     **({"num_events": self._seq} if isinstance(event, RunFinished) else {}),
                 }
             )
-            self._held.append(encode_event(stamped))
+            line = encode_event(stamped)
+            self._held.append(line)
+            self._held_bytes += len(line)
             self._flush_held()
             if isinstance(stamped, CheckpointSaved | RunFinished):
                 self._sync()
@@ -112,12 +116,12 @@ class EventWriter:
                 self._give_up_oldest()
                 return False
             self._good_size += len(line)
-            self._held.pop(0)
+            self._held_bytes -= len(self._held.popleft())
         return True
 
     def _give_up_oldest(self) -> None:
-        while sum(map(len, self._held)) > _MAX_HELD_BYTES and len(self._held) > 1:
-            self._held.pop(0)
+        while self._held_bytes > _MAX_HELD_BYTES and len(self._held) > 1:
+            self._held_bytes -= len(self._held.popleft())
             self._dropped += 1
 
     def _sync(self) -> None:

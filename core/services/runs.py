@@ -99,7 +99,7 @@ class RunsService:
         Raises:
             AppError: `run.not_found`, `run.still_alive`, `folder.read_only`.
         """
-        view = self.show(run_id)
+        view = self._supervisor.attach(run_id)
         if view.alive:
             raise UsageError(ErrorCode.RUN_STILL_ALIVE, run_id=run_id)
         self._supervisor.detach(run_id)

@@ -106,29 +106,43 @@ class Followed:
         if found.restarted:
             self._start_over()
         if found.events:
-            self.state = fold(self.state, found.events)
-            self.series.apply(found.events)
-            self._new.extend(found.events)
+            self._take(found.events)
         self.changed |= bool(found.events or found.bad_lines)
         self.changed |= found.at_end != self.caught_up
         self.caught_up = found.at_end
         return not found.at_end
 
+    def _take(self, events: tuple[Event, ...]) -> None:
+        self.state = fold(self.state, events)
+        self._new.extend(events)
+        try:
+            self.series.apply(events)
+        except ValueError as e:  # figures that no curve can hold must not stop the other runs
+            self._set_problem(ErrorCode.FILE_DAMAGED, path=str(self.run.events), detail=str(e))
+
     def conclude(self, exit_code: int | None) -> None:
         """After reading all: speak the verdict if the worker is gone without a last word."""
         if self.alive or not self.caught_up or self.over or self._being_launched():
             return
-        self.verdict = judge(
+        self.verdict = self._foreign_verdict(exit_code) or self._own_verdict(exit_code)
+        if self.identity is not None:
+            self.identity.kill_orphans()
+        self.changed = True
+
+    def _foreign_verdict(self, exit_code: int | None) -> Verdict | None:
+        """The parent's verdict knows the exit code: another face's guess must not replace it."""
+        return Verdict.read(self.run) if exit_code is None and self.ladder is None else None
+
+    def _own_verdict(self, exit_code: int | None) -> Verdict:
+        verdict = judge(
             self.run,
             exit_code=exit_code,
             ladder=self.ladder,
             started=self.spoken,
             oom_struck=self._oom_struck(),
         )
-        self.verdict.write(self.run)
-        if self.identity is not None:
-            self.identity.kill_orphans()
-        self.changed = True
+        verdict.write(self.run)
+        return verdict
 
     def lingers(self) -> bool:
         """The last word was said a while ago and the process still runs."""

@@ -1,4 +1,9 @@
-"""Who a worker is: a pid alone is reused by the system, a pid with its creation time is not."""
+"""Who a worker is: a pid alone is reused by the system, a pid with its creation time is not.
+
+A creation time in seconds of the epoch moves when the clock is set or the machine was asleep
+(psutil derives it from the boot time), and a living worker would be taken for dead. So on Linux
+the kernel's own start mark, clock ticks since a named boot, decides where both sides know it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ import psutil
 # psutil rounds creation times to clock ticks (0.01 s) and derives them from the boot time, which
 # the system may adjust by some milliseconds between two readings.
 _SAME_TIME_S = 0.05
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class ProcessIdentity:
     create_time: float
     """Seconds since the epoch."""
     executable: str = ""
+    start_mark: str = ""
+    """Boot id and start in clock ticks since then; empty where the system has no such thing."""
 
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity | None:
@@ -36,14 +44,20 @@ class ProcessIdentity:
             with process.oneshot():
                 if process.status() == psutil.STATUS_ZOMBIE:
                     return None
-                return cls(pid, process.create_time(), _executable(process))
+                created, executable = process.create_time(), _executable(process)
+            return cls(pid, created, executable, _start_mark(pid))
         except psutil.Error:
             return None
 
     def is_alive(self) -> bool:
         """Whether this very process still runs. A zombie is dead."""
         found = ProcessIdentity.of(self.pid)
-        return found is not None and abs(found.create_time - self.create_time) < _SAME_TIME_S
+        return found is not None and self._is(found)
+
+    def _is(self, other: ProcessIdentity) -> bool:
+        if self.start_mark and other.start_mark:
+            return self.start_mark == other.start_mark
+        return abs(other.create_time - self.create_time) < _SAME_TIME_S
 
     def terminate(self) -> bool:
         """Ask this process, and no other, to end; false when it is not there any more."""
@@ -85,6 +99,7 @@ class ProcessIdentity:
             "pid": self.pid,
             "create_time": self.create_time,
             "executable": self.executable,
+            "start_mark": self.start_mark,
         }
 
     @classmethod
@@ -94,7 +109,10 @@ class ProcessIdentity:
             pid, created = int(document["pid"]), float(document["create_time"])
         except (KeyError, TypeError, ValueError):
             return None
-        return cls(pid, created, str(document.get("executable", ""))) if pid > 1 else None
+        if pid <= 1:
+            return None
+        words = (str(document.get(key, "")) for key in ("executable", "start_mark"))
+        return cls(pid, created, *words)
 
 
 def find_worker(run_folder: Path) -> ProcessIdentity | None:
@@ -115,6 +133,17 @@ def _executable(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         return str(process.exe())
     return ""
+
+
+def _start_mark(pid: int) -> str:
+    try:
+        boot = _BOOT_ID.read_text(encoding="ascii").strip()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # The second field is the name in parentheses and may hold anything; starttime is the 22nd.
+    after_name = fields.rpartition(")")[2].split()
+    return f"{boot}:{after_name[19]}" if len(after_name) > 19 else ""
 
 
 def _session(pid: int) -> int:

@@ -130,7 +130,7 @@ def _detail(reason: Reason, exit_code: int | None, name: str | None, log_tail: s
         return log_tail.splitlines()[-1][:300]
     if name is not None:
         return name
-    return "" if exit_code is None else f"exit code {exit_code}"
+    return "exit code unknown" if exit_code is None else f"exit code {exit_code}"
 
 
 def _signal_name(exit_code: int | None) -> str | None:

@@ -125,3 +125,28 @@ def test_no_secret_and_no_shell_is_in_the_command(home) -> None:
     assert spec.command == [str(current_python()), "-m", "workers.train", str(run.path)]
     assert spec.env["DEEPDECK_HOME"] == str(home.root)
     assert spec.env["HF_HUB_OFFLINE"] == "1"
+
+
+def test_a_clock_that_was_set_does_not_make_the_living_dead() -> None:
+    me = ProcessIdentity.of(os.getpid())
+    assert me is not None
+    if not me.start_mark:
+        pytest.skip("this system has no start marks")
+    as_stored_before = ProcessIdentity(me.pid, me.create_time - 3600, "", me.start_mark)
+    assert as_stored_before.is_alive()
+    after_a_reboot = ProcessIdentity(me.pid, me.create_time, "", "another-boot:" + me.start_mark)
+    assert not after_a_reboot.is_alive()
+
+
+def test_the_parent_s_verdict_is_kept_by_other_faces(home) -> None:
+    from core.supervisor import Supervisor
+
+    run = RunDir.create(home.runs, "r", {"v": 1, "job": "train", "spec": {}})
+    run.process_json.write_text('{"pid": 4194399, "create_time": 1.0}')
+    run.events.write_bytes(b'{"seq":1,"kind":"run.started","pid":4194399}\n')
+    parents = judge(run, exit_code=-9)
+    other = Supervisor(home)
+    other.attach("r")
+    parents.write(run)
+    other.tick()
+    assert other.view("r").verdict == parents
