@@ -78,7 +78,7 @@ class _Announcer:
         )
         self._out.say("ready", url=ready.url)
         self._out.say("key", api_key=key)
-        self._out.say("curl", line=curl_line(ready.url, key, ready.adapter or ready.model_id))
+        self._out.say("curl", line=curl_line(ready.url, key, ready.model_id))
 
 
 def curl_line(url: str, key: str, model: str) -> str:

@@ -43,14 +43,18 @@ class Told:
     after: tuple[str, ...]
 
 
-def play(services: Services, out: Output, folder: Path) -> int:
-    """Play the main job; 0 when every part did its work, 1 when one failed, 130 after Ctrl-C."""
+def play(services: Services, out: Output, folder: Path, plan: DemoPlan | None = None) -> int:
+    """Play the main job; 0 when it is done, 130 after Ctrl-C. Leaves no process behind.
+
+    Raises:
+        AppError: what went wrong in one of its runs, or before.
+    """
     began = time.monotonic()
     stage = _Stage(services, out)
     with Interrupts() as interrupts:
         stage.interrupts = interrupts
         try:
-            _play(stage, folder)
+            _play(stage, folder, plan or make_plan())
         except Interrupted:
             stage.say("interrupted")
             return 130
@@ -61,8 +65,7 @@ def play(services: Services, out: Output, folder: Path) -> int:
     return 0
 
 
-def _play(stage: _Stage, folder: Path) -> None:
-    plan = make_plan()
+def _play(stage: _Stage, folder: Path, plan: DemoPlan) -> None:
     stage.say("intro", samples=plan.train_samples)
     stage.say("serving_base")
     before = stage.answers(plan, adapter=None)
@@ -106,7 +109,7 @@ class _Stage:
                 if changed.run_id == view.run_id:
                     view = changed
                     each(view)
-            if view.finished and view.status != "completed" and not until(view):
+            if _is_over(view) and not until(view):
                 raise _error_of(view)
             time.sleep(_TICK_S)
         return view
@@ -131,7 +134,7 @@ class _Stage:
         ready = server.state.ready
         assert ready is not None
         key = self.services.serve.api_key()
-        name = ready.adapter or ready.model_id
+        name = ready.model_id
         answers = tuple(ask(ready.url, key, name, q) for q in plan.questions)
         self.out.object("demo.answers", model=name, questions=plan.questions, answers=answers)
         return answers
