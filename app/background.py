@@ -45,6 +45,7 @@ class Background(QObject):
         super().__init__(parent)
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="background")
         self._tasks: list[_Task] = []
+        self._closed = False
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._collect)
@@ -57,6 +58,8 @@ class Background(QObject):
         failed: Callable[[ErrorInfo], None],
     ) -> None:
         """Call `work` in a thread, then `done` or `failed` here, unless `owner` was deleted."""
+        if self._closed:  # the window is going; nobody will look at the answer
+            return
         self._tasks.append(_Task(owner, self._pool.submit(work), done, failed))
         self._timer.start()
 
@@ -67,6 +70,7 @@ class Background(QObject):
 
     def close(self) -> None:
         """Take no more work; what has not begun is dropped."""
+        self._closed = True
         self._timer.stop()
         self._tasks.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)

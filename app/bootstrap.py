@@ -16,6 +16,7 @@ from types import TracebackType
 os.environ.setdefault("PYQTGRAPH_QT_LIB", "PySide6")
 os.environ.setdefault("QT_API", "pyside6")
 
+import shiboken6
 from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 from PySide6.QtWidgets import QApplication
 
@@ -42,6 +43,8 @@ class Deck:
     """Everything of one window, held so that nothing is collected."""
 
     app: QApplication
+    root: QObject
+    """Owns all that is no widget, so that it goes with the window."""
     window: MainWindow
     bridge: Bridge
     background: Background
@@ -53,6 +56,11 @@ class Deck:
         self.reporter.uninstall()
         self.bridge.stop()
         self.background.close()
+
+    def delete(self) -> None:
+        """Take window and objects apart now, pages first; for tests and the end of the program."""
+        shiboken6.delete(self.window)
+        shiboken6.delete(self.root)
 
 
 class ExceptionReporter(QObject):
@@ -104,20 +112,21 @@ def make_app(argv: list[str] | None = None) -> QApplication:
 
 def compose(app: QApplication, home: Home) -> Deck:
     """Make and wire everything; nothing is shown, no timer runs yet."""
-    settings = SettingsStore(home, app)
-    language = LanguageManager(settings.value.language, app)
+    root = QObject(app)
+    settings = SettingsStore(home, root)
+    language = LanguageManager(settings.value.language, root)
     language.apply()
-    theme = ThemeManager(settings.value.scheme, app)
+    theme = ThemeManager(settings.value.scheme, root)
     theme.apply()
     found = services.build(home)
-    background = Background(app)
-    bridge = Bridge(found.supervisor, background, app)
+    background = Background(root)
+    bridge = Bridge(found.supervisor, background, root)
     window = MainWindow(found, bridge, theme, language, settings, background)
-    announcer = Announcer(bridge, settings, window.notify, window.navigate, app)
-    reporter = ExceptionReporter(app)
+    announcer = Announcer(bridge, settings, window.notify, window.navigate, root)
+    reporter = ExceptionReporter(root)
     reporter.reported.connect(window.show_error)
     reporter.install()
-    return Deck(app, window, bridge, background, announcer, reporter)
+    return Deck(app, root, window, bridge, background, announcer, reporter)
 
 
 def open_window(deck: Deck, page_id: str = "overview") -> None:

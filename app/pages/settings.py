@@ -71,7 +71,7 @@ class SettingsPage(Page):
         self.set_title(self.tr("Settings"))
         self.set_facts(self.tr("Changes are saved at once."))
         self._look_card.set_title(self.tr("Window"))
-        self._work_card.set_title(self.tr("Runs"))
+        self._work_card.set_title(self.tr("Run defaults"))
         self._home_card.set_title(self.tr("Data folder"))
         self._key_card.set_title(self.tr("API key"))
         self._about_card.set_title(self.tr("About"))

@@ -653,8 +653,8 @@
             <translation>窗口</translation>
         </message>
         <message>
-            <source>Runs</source>
-            <translation>运行记录</translation>
+            <source>Run defaults</source>
+            <translation>运行默认值</translation>
         </message>
         <message>
             <source>Data folder</source>
