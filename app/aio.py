@@ -66,7 +66,7 @@ def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
     The task is held until it ends; cancel it to stop it.
     """
-    task = _loop().create_task(work)
+    task: asyncio.Task[None] = _loop().create_task(work)
     _tasks.add(task)
     task.add_done_callback(_ended)
     return task

@@ -226,7 +226,8 @@ def deepdeck(folder: Path, model: Path, device: str, batch: int) -> Iterator[tup
     )
     document = {"v": 1, "job": "serve", "spec": spec.model_dump(mode="json")}
     run = RunDir.create(home.runs, "bench", document)
-    env = {"DEEPDECK_HOME": str(home.root), "PYTHONPATH": str(ROOT),
+    paths = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
+    env = {"DEEPDECK_HOME": str(home.root), "PYTHONPATH": paths,
            "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}  # fmt: skip
     command = [sys.executable, "-m", "workers.serve", str(run.path)]
     with process(command, env, run.output_log) as server:
