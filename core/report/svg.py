@@ -88,11 +88,12 @@ class _Place:
 def _axes(place: _Place) -> str:
     right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
     parts = []
-    for value in _ticks(place.low, place.high, 4):
-        shown = 10**value if place.log else value
-        y = place.y(shown)
+    for value in (
+        _log_ticks(place.low, place.high) if place.log else _ticks(place.low, place.high, 4)
+    ):
+        y = place.y(value)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 3.5:.1f}" class="end">{_figure(shown)}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 3.5:.1f}" class="end">{_figure(value)}</text>')
     for value in _ticks(0, place.last, 6):
         x = place.x(value)
         parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" class="middle">{value:,.0f}</text>')
@@ -145,6 +146,16 @@ def _ticks(low: float, high: float, count: int) -> list[float]:
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw)
     first = math.ceil(low / step)
     return [i * step for i in range(first, math.floor(high / step) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round values between 10**low and 10**high: decades, thinned, or finer below two of them."""
+    if high - low < 1:
+        return _ticks(10**low, 10**high, 4)
+    every = max(1, round((high - low) / 5))
+    steps = (1, 2, 5) if high - low < 2 else (1,)
+    decades = range(math.floor(low), math.ceil(high) + 1, every)
+    return [m * 10.0**d for d in decades for m in steps if low <= math.log10(m * 10.0**d) <= high]
 
 
 def _figure(value: float) -> str:

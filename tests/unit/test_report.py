@@ -152,6 +152,20 @@ def test_zeros_are_left_out_of_a_logarithmic_chart():
     assert render_chart(Chart("grad_norm", "g", series, log=True)).startswith("<svg")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [(4.5, 7.0, "5"), (0.3, 20.0, "10"), (1e-4, 1e6, "10")],
+)
+def test_logarithmic_ticks_are_round_numbers(low, high, shown):
+    series = Series()
+    series.extend([1, 2], [low, high])
+    drawn = render_chart(Chart("grad_norm", "g", series, log=True))
+    labels = re.findall(r'class="end">([^<]+)<', drawn)
+    assert shown in labels
+    assert 2 <= len(labels) <= 7
+    assert all(float(label).as_integer_ratio() and len(label) <= 6 for label in labels)
+
+
 def test_a_failed_run_says_its_error(view_of):
     error = ErrorInfo(code="disk.full", params={"path": "/x"}, detail="ENOSPC")
     page = render_report(
