@@ -111,7 +111,10 @@ class MemoryMeter:
         if self._cuda:
             import torch
 
-            return torch.cuda.memory_allocated() / _GIB, torch.cuda.max_memory_allocated() / _GIB
+            # `memory_allocated` and its twin each flatten and sort the whole statistics: 0.7 ms
+            # a step together on an H200's host, most of what telling a step cost.
+            held = torch.cuda.memory_stats_as_nested_dict()["allocated_bytes"]["all"]
+            return held["current"] / _GIB, held["peak"] / _GIB
         now = self._process.memory_info().rss
         self._peak = max(self._peak, now)
         return now / _GIB, self._peak / _GIB
