@@ -13,7 +13,7 @@ from core.runlog.index import RunIndex, RunSummary
 from core.runlog.run_dir import RunDir
 from core.services.export import write_csv
 from core.services.train import TrainService
-from core.supervisor import RunView, Supervisor
+from core.supervisor import RunView, Supervisor, load_view
 
 # `RunsService.list` is part of the contract and hides the builtin inside the class.
 Summaries = list[RunSummary]
@@ -36,16 +36,12 @@ class RunsService:
         return self._index.list()
 
     def show(self, run_id: str) -> RunView:
-        """The run as it is now, read to the end of its events.
+        """The run as it is now, read to the end of its events; safe to call from any thread.
 
         Raises:
             AppError: `run.not_found`, `file.damaged`.
         """
-        was_attached = run_id in self._supervisor.attached
-        view = self._supervisor.catch_up(run_id)
-        if not was_attached:
-            self._supervisor.detach(run_id)
-        return view
+        return load_view(RunDir.open(self._home.runs, run_id))
 
     def stop(self, run_id: str, *, save: bool = True) -> None:
         """Start the stop ladder; ticks of the supervisor climb it.

@@ -1,5 +1,6 @@
 """Starting, watching, stopping and judging worker processes."""
 
+from core.supervisor.followed import load_view
 from core.supervisor.identity import ProcessIdentity
 from core.supervisor.launcher import Launcher, LocalLauncher
 from core.supervisor.stop_ladder import StopLadder
@@ -17,4 +18,5 @@ __all__ = [
     "Supervisor",
     "Verdict",
     "WorkerSpec",
+    "load_view",
 ]

@@ -122,27 +122,36 @@ class Followed:
 
     def conclude(self, exit_code: int | None) -> None:
         """After reading all: speak the verdict if the worker is gone without a last word."""
-        if self.alive or not self.caught_up or self.over or self._being_launched():
+        if not self._died_silently():
             return
-        self.verdict = self._foreign_verdict(exit_code) or self._own_verdict(exit_code)
+        known = self._verdict_of_parent(exit_code)
+        self.verdict = known or self._judge(exit_code)
+        if known is None:
+            self.verdict.write(self.run)
         if self.identity is not None:
             self.identity.kill_orphans()
         self.changed = True
 
-    def _foreign_verdict(self, exit_code: int | None) -> Verdict | None:
+    def guess(self) -> None:
+        """As `conclude`, but only for this view: nothing is written, nobody is ended."""
+        if self._died_silently():
+            self.verdict = self._verdict_of_parent(None) or self._judge(None)
+
+    def _died_silently(self) -> bool:
+        return not (self.alive or self.over or self._being_launched()) and self.caught_up
+
+    def _verdict_of_parent(self, exit_code: int | None) -> Verdict | None:
         """The parent's verdict knows the exit code: another face's guess must not replace it."""
         return Verdict.read(self.run) if exit_code is None and self.ladder is None else None
 
-    def _own_verdict(self, exit_code: int | None) -> Verdict:
-        verdict = judge(
+    def _judge(self, exit_code: int | None) -> Verdict:
+        return judge(
             self.run,
             exit_code=exit_code,
             ladder=self.ladder,
             started=self.spoken,
             oom_struck=self._oom_struck(),
         )
-        verdict.write(self.run)
-        return verdict
 
     def lingers(self) -> bool:
         """The last word was said a while ago and the process still runs."""
@@ -221,6 +230,24 @@ class Followed:
         problem = ErrorInfo(code=code.value, params=params)
         self.changed |= self._problem is None or self._problem.code != problem.code
         self._problem = problem
+
+
+def load_view(run: RunDir) -> RunView:
+    """The run as it is now, read to its end; shares nothing, so any thread may call it.
+
+    A verdict that is not on the disk yet is spoken but not written: the face that started the
+    worker knows more.
+
+    Raises:
+        AppError: `file.damaged` for a `run.json` that cannot be read.
+    """
+    followed = Followed(run, run.document())
+    followed.adopt()
+    followed.look()
+    while followed.read():
+        continue
+    followed.guess()
+    return followed.view()
 
 
 def _stamp(path: Path) -> tuple[int, int]:
