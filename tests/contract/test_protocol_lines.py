@@ -33,6 +33,10 @@ def test_a_golden_line_is_read_without_loss(kind: str) -> None:
     assert json.loads(encode_event(event)).items() >= json.loads(line).items()
 
 
+def test_every_kind_has_a_golden_line() -> None:
+    assert set(GOLDEN) == set(EVENT_TYPES)
+
+
 @pytest.mark.parametrize("kind", EVENT_TYPES)
 def test_every_kind_goes_there_and_back(kind: str) -> None:
     event = EVENT_TYPES[kind](kind=kind, seq=1)
