@@ -240,3 +240,18 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing_behind(
         checkpoint.save(RunDir(place), model, optimizer, TrainerState(step=1))
     assert caught.value.code is ErrorCode.DISK_FULL
     assert list((place / "checkpoints").iterdir()) == []
+
+
+def test_a_resumed_run_does_not_write_over_the_checkpoint_it_came_from(
+    shared: Path, tmp_path: Path
+) -> None:
+    run = run_of(shared, tmp_path)
+    run_here(run)
+    folder = run.checkpoints / "step-000008"
+    before = folder.stat().st_ino
+    shutil.rmtree(run.adapter)
+    events = run_here(run)
+    assert last_word(events).outcome == "completed"
+    assert of(RunStarted, events)[-1].resumed_from_step == 8
+    assert folder.stat().st_ino == before
+    assert (run.adapter / WEIGHTS).is_file()

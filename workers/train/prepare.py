@@ -139,6 +139,7 @@ def _take_up(ctx: WorkerContext, parts: Parts, peft_model: Any, optimizer: Any) 
     state, generators = checkpoint.load(choice.path, peft_model, optimizer)
     _check_same(ctx, parts.state, state)
     parts.state, parts.generators = state, generators
+    parts.saver.is_saved(state.step)
     parts.detectors.restore(state.detectors)
     if parts.scaler and state.scaler:
         parts.scaler.load_state_dict(state.scaler)

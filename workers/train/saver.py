@@ -50,6 +50,10 @@ class Saver:
         checkpoint_files.prune(self._ctx.run, self._keep)
         return None
 
+    def is_saved(self, step: int) -> None:
+        """A resumed run has the checkpoint of this step already; it is not written over."""
+        self._last_step = step
+
     def adapter(self) -> str:
         """Write the adapter for serving and say it; returns its path relative to the run folder.
 
