@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from PySide6.QtCore import QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from app import messages
@@ -62,6 +62,11 @@ class TrainPage(Page):
         self.pause_button.clicked.connect(self._pause)
         self.save_button.clicked.connect(self._save)
         self.stop_button.clicked.connect(self._stop)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Arrange for the width that there is."""
+        super().resizeEvent(event)
+        self.live.set_room(self.width())
 
     # What is shown
 

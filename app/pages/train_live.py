@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from PySide6.QtCore import QEvent, Signal
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
 
 from app import messages
@@ -28,7 +27,8 @@ from core.protocol.events import AlarmRaised
 from core.supervisor import RunView
 
 _SIDE_PX = 264
-_NARROW_PX = 820
+_NARROW_PX = 1000
+_ANY_WIDTH = 16_777_215
 _PLOT_LEAST_PX = 196
 _MEMORY_LEAST_SHARE = 0.3
 _STATS = ["step", "epoch", "remaining", "speed", "loss", "eval_loss"]
@@ -92,14 +92,15 @@ class TrainLive(QWidget):
         for plot in self.panel.plots.values():
             plot.alarm_name = self._alarm_name
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """On a narrow window the cards go under the plots."""
-        super().resizeEvent(event)
-        narrow = self.width() < _NARROW_PX
-        direction = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
-        if self._body.direction() != direction:
-            self._body.setDirection(direction)
-        self._side.setMaximumWidth(16_777_215 if narrow else _SIDE_PX)
+    def set_room(self, width: int) -> None:
+        """The page is so many pixels wide: on a narrow one the cards go under the plots.
+
+        The page says it, for this widget never becomes narrower than plots and cards together.
+        """
+        narrow = width < _NARROW_PX
+        directions = QBoxLayout.Direction
+        self._body.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
+        self._side.setMaximumWidth(_ANY_WIDTH if narrow else _SIDE_PX)
         self._side.setMinimumWidth(0 if narrow else _SIDE_PX)
 
     # Curves
