@@ -94,7 +94,7 @@ def main() -> None:
         "chat": chat_ids,
     }
     np.savez_compressed(args.work / "tokens.npz", chat_ends=chat_ends, **parts)
-    print({name: f"{len(ids):,} tokens" for name, ids in parts.items()}, f"{len(chat_ends):,} chats")
+    print({name: f"{len(ids):,} tokens" for name, ids in parts.items()}, f"{len(chat_ends):,}")
 
 
 if __name__ == "__main__":

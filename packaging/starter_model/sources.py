@@ -41,8 +41,9 @@ SOURCES = (
     Source("python3.11-doc", "PSF-2.0", "en", HTML, "**/html/tutorial/*.html", 2),
     Source("python3.11-doc", "PSF-2.0", "en", HTML, "**/html/howto/*.html", 2),
     Source("python3.11-doc", "PSF-2.0", "en", HTML, "**/html/faq/*.html", 2),
+    Source("python3.11-doc", "PSF-2.0", "en", HTML, "**/html/library/*.html", 2),
     Source("python-django-doc", "BSD-3-Clause", "en", HTML, "**/html/**/*.html", 1),
     Source("dict-foldoc", "GFDL-1.2-or-later", "en", DICT, "**/foldoc.dict.dz", 1),
     Source("fortunes-zh", "GPL-3.0-or-later", "zh", POEMS, "usr/share/games/fortunes/*300", 2),
-    Source("manpages-zh", "GFDL-1.2-or-later", "zh", MANUAL, "usr/share/man/zh_CN/man[178]/*.gz", 1),
+    Source("manpages-zh", "GFDL-1.2-or-later", "zh", MANUAL, "**/zh_CN/man[178]/*.gz", 2),
 )

@@ -15,8 +15,8 @@ from grammar import Grammar
 
 PROSE = {"story": 5, "prose": 6, "poem": 1}
 CHATS = {
-    "factqa": 9, "storyqa": 4, "smalltalk": 5, "adviceqa": 3, "mathqa": 3, "askunknown": 5,
-    "wordqa": 3, "who": 3, "greet": 1, "followup": 2,
+    "factqa": 9, "storyqa": 4, "smalltalk": 5, "adviceqa": 3, "mathqa": 3, "askunknown": 9,
+    "wordqa": 4, "who": 3, "greet": 1, "followup": 2,
 }  # fmt: skip
 LEADS = {
     "en": ("Please tell me: ", "I have a question. ", "Hi! ", "Can you tell me: ", "Question: "),
@@ -36,9 +36,8 @@ def _pick(weights: dict[str, int], rng: random.Random) -> str:
 def _prose_part(job: tuple[str, int, int]) -> list[str]:
     lang, count, seed = job
     grammar, rng = Grammar.load(lang), random.Random(f"prose {lang} {seed}")
-    joint = "\n" if lang == "en" else "\n"
     return [
-        joint.join(grammar.write(_pick(PROSE, rng), rng) for _ in range(rng.randint(1, 4)))
+        "\n".join(grammar.write(_pick(PROSE, rng), rng) for _ in range(rng.randint(1, 4)))
         for _ in range(count)
     ]
 

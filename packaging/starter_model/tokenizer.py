@@ -20,9 +20,7 @@ ASSISTANT = "<｜Assistant｜>"
 SPECIALS = (BOS, EOS, PAD, USER, ASSISTANT)
 VOCAB = 8192
 CONTEXT = 1024
-WORDS = (
-    r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+WORDS = r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 TEMPLATE = """\
 {{- bos_token }}
 {%- for message in messages %}

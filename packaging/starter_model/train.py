@@ -7,7 +7,6 @@ minutes; ``--tiny`` runs every step of it in seconds on a CPU, to check the reci
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 import time
@@ -31,18 +30,16 @@ class Plan:
     rows: int = 128
     length: int = 1024
     peak: float = 3e-3
-    pretrain_steps: int = 3000
-    pretrain_seconds: float = 300.0
-    chat_rows: int = 1024
-    chat_peak: float = 1.2e-3
-    chat_steps: int = 1500
-    chat_seconds: float = 110.0
+    pretrain_steps: int = 3400
+    pretrain_seconds: float = 255.0
+    chat_peak: float = 1e-3
+    chat_steps: int = 1300
+    chat_seconds: float = 95.0
     made_share: float = 0.38
     chat_share: float = 0.14
 
 
-SHORT = 96  # tokens: most chats; the longer ones get every fourth batch to themselves
-TINY = Plan(4, 64, 3e-3, 6, 60.0, 8, 1e-3, 6, 60.0)
+TINY = Plan(4, 64, 3e-3, 6, 60.0, 1e-3, 6, 60.0)
 
 
 def model_config(vocab: int, tiny: bool) -> LlamaConfig:
@@ -82,7 +79,6 @@ class Corpus:
         self.parts = {name: self._put(data[name]) for name in ("real", "made", "chat")}
         ends = torch.from_numpy(data["chat_ends"].astype(np.int64)).to(device)
         self.starts = torch.cat([ends.new_zeros(1), ends[:-1]])
-        self.sizes = ends - self.starts
         self.generator = torch.Generator(device=device).manual_seed(seed)
 
     def _put(self, ids: np.ndarray) -> torch.Tensor:
@@ -102,14 +98,15 @@ class Corpus:
             windows.append(self.parts[name][at[:, None] + span])
         return torch.cat(windows).long()
 
-    def chat_batch(self, rows: int, long: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return tokens and labels of whole chats, filled up with the padding token."""
-        pool = torch.nonzero((self.sizes > SHORT) == long).flatten()
-        width = int(self.sizes.max()) if long else SHORT
-        chosen = pool[self._random(len(pool), rows // 3 if long else rows)]
-        span = torch.arange(width, device=self.device)
-        at = (self.starts[chosen][:, None] + span).clamp(max=len(self.parts["chat"]) - 1)
-        ids = torch.where(span < self.sizes[chosen][:, None], self.parts["chat"][at].long(), PAD)
+    def chat_batch(self, plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (rows, length) tokens and labels: rows of chats, each row begins with a chat.
+
+        The shape is that of pre-training, so that nothing has to be compiled again.
+        """
+        fitting = self.starts[self.starts < len(self.parts["chat"]) - plan.length]
+        at = fitting[self._random(len(fitting), plan.rows)]
+        span = torch.arange(plan.length, device=self.device)
+        ids = self.parts["chat"][at[:, None] + span].long()
         return ids, answer_labels(ids)
 
 
@@ -173,8 +170,8 @@ def pretrain_batches(corpus: Corpus, plan: Plan) -> Iterator[tuple[torch.Tensor,
 
 def chat_batches(corpus: Corpus, plan: Plan) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield endless batches of whole chats."""
-    for step in itertools.count():
-        yield corpus.chat_batch(plan.chat_rows, long=step % 4 == 3)
+    while True:
+        yield corpus.chat_batch(plan)
 
 
 def save(model: LlamaForCausalLM, out: Path) -> None:
@@ -194,15 +191,13 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--pretrain-seconds", type=float)
     args = parser.parse_args()
     plan = TINY if args.tiny else Plan()
-    if args.pretrain_seconds:
-        plan = Plan(pretrain_seconds=args.pretrain_seconds)
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    vocab = len(json.loads((args.tokenizer / "tokenizer.json").read_text("utf-8"))["model"]["vocab"])
+    tokenizer = json.loads((args.tokenizer / "tokenizer.json").read_text("utf-8"))
+    vocab = len(tokenizer["model"]["vocab"])
     model = LlamaForCausalLM(model_config(vocab, args.tiny)).to(device)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", device, flush=True)
     corpus = Corpus(args.tokens, device)
