@@ -11,7 +11,7 @@ from typing import TypeVar
 from core.catalog import ModelInfo
 from core.catalog.safetensors_header import DamagedHeader, read_header
 from core.config.train import TrainSpec
-from core.datasets import Dataset, open_dataset
+from core.datasets import Dataset, open_dataset, validate
 from core.errors import AppError, ErrorCode, ErrorInfo, UsageError
 from core.paths import Home
 from core.runlog.run_dir import RunDir, new_run_id
@@ -65,6 +65,8 @@ class TrainService:
         problems: list[ErrorInfo] = []
         model = _try(problems, lambda: self._models.resolve(spec.model))
         dataset = _try(problems, lambda: open_dataset(_absolute(spec.data)))
+        if dataset is not None:
+            problems += validate(dataset).problems
         if model is not None:
             problems += _target_problems(spec, model)
         preview = None
