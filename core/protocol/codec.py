@@ -20,9 +20,10 @@ def encode_event(event: Event) -> bytes:
     return event.model_dump_json().encode("utf-8") + b"\n"
 
 
-_MARK = b'"kind":"'
-_FAST: dict[bytes, Callable[[bytes], Event]] = {
-    kind.encode(): cls.__pydantic_validator__.validate_json for kind, cls in EVENT_TYPES.items()
+_MARK = b'"kind":"'  # eight bytes
+_FAST: dict[bytes, tuple[str, Callable[[bytes], Event]]] = {
+    kind.encode(): (kind, cls.__pydantic_validator__.validate_json)
+    for kind, cls in EVENT_TYPES.items()
 }
 
 
@@ -43,16 +44,16 @@ def _decode_fast(line: bytes) -> Event | None:
     Half the cost of going through a dictionary (2.2 against 4.0 microseconds for a step), which
     decides how long a window needs to re-attach. Anything unusual is left to the slow way.
     """
-    start = line.find(_MARK) + len(_MARK)
-    kind = line[start : line.find(b'"', start)]
-    validate = _FAST.get(kind)
-    if validate is None:
+    start = line.find(_MARK) + 8
+    found = _FAST.get(line[start : line.find(b'"', start)])
+    if found is None:
         return None
+    kind, validate = found
     try:
         event = validate(line)
     except ValidationError:
         return None
-    return event if event.kind.encode() == kind else None
+    return event if event.kind == kind else None
 
 
 def _decode_slowly(line: bytes | str) -> Event:
@@ -103,7 +104,7 @@ def decode_lines(data: bytes) -> tuple[list[Event], int]:
         if not line:
             continue
         try:
-            events.append(decode_event(line))
+            events.append(_decode_fast(line) or _decode_slowly(line))
         except BadLine:
             bad += 1
     return events, bad
