@@ -178,3 +178,18 @@ def test_plain_text_is_trained_too(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs", tiny_model(tmp_path / "m"), data, steps=30)
     steps = of(TrainStep, run_here(run))
     assert steps[-1].loss < steps[0].loss - 0.3
+
+
+def test_a_gguf_file_is_trained_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    from tests.tiny_gguf import build_tiny_gguf
+
+    model = build_tiny_gguf(tmp_path / "m")
+    data = write_data(tmp_path / "d.jsonl")
+    events = run_here(make_run(tmp_path / "runs", model, data, steps=20))
+    assert last_word(events).outcome == "completed", last_word(events).error
+    twin = make_run(tmp_path / "runs", model.parent / "hf", data, steps=20)
+    steps, same = of(TrainStep, events), of(TrainStep, run_here(twin))
+    assert steps[-1].loss < steps[0].loss - 0.05
+    # The tokenizer inside a GGUF file puts no BOS before plain text; chat text has its own.
+    assert [s.loss for s in steps] == pytest.approx([s.loss for s in same], abs=1e-4)

@@ -193,3 +193,45 @@ def test_a_tokenizer_that_marks_word_starts_is_masked_by_offsets() -> None:
     )
     assert list(row.ids) == whole
     assert trained_text(tokenizer, row).strip() == f"Hello there{EOS}"
+
+
+R1_DISTILL = (
+    "{% set ns = namespace(system='') %}{%- for m in messages %}{%- if m['role'] == 'system' %}"
+    "{% set ns.system = m['content'] %}{%- endif %}{%- endfor %}{{ bos_token }}{{ ns.system }}"
+    "{%- for m in messages %}{%- if m['role'] == 'user' %}{{ '<U>' + m['content'] }}{%- endif %}"
+    "{%- if m['role'] == 'assistant' %}{% set content = m['content'] %}"
+    "{% if '</think>' in content %}{% set content = content.split('</think>')[-1] %}{% endif %}"
+    "{{ '<A>' + content + eos_token }}{%- endif %}{%- endfor -%}"
+    "{% if add_generation_prompt %}{{ '<A><think>\n' }}{% endif %}"
+)
+"""In the shape of DeepSeek-R1-Distill's later template: it drops thoughts and opens new ones."""
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def test_r1_templates_train_thought_and_answer_behind_the_prompt_that_opens_the_thinking() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = R1_DISTILL
+    encoder = Encoder(tokenizer, 256)
+    first, second = encoder.encode(THOUGHT)
+    assert text(tokenizer, first) == f"{BOS}<U>1+1?<A><think>\neasy\n</think>\n\n2{EOS}"
+    assert trained_text(tokenizer, first) == f"easy\n</think>\n\n2{EOS}"
+    assert text(tokenizer, second).startswith(f"{BOS}<U>1+1?<A>\n\n2{EOS}<U>sure?<A><think>\n")
+    prompt = encoder.prompt_ids("1+1?")
+    assert list(first.ids[: len(prompt)]) == prompt
+
+
+@pytest.mark.parametrize("eos", ["<|im_end|>", EOS])
+def test_chatml_trains_up_to_the_end_of_the_turn_whatever_the_end_token_is(eos: str) -> None:
+    """Qwen's base models have another end token than the one that ends a turn."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.eos_token = eos
+    tokenizer.chat_template = CHATML
+    sample = Sample(messages=CHAT.messages[1:])
+    (row,) = Encoder(tokenizer, 256).encode(sample)
+    assert trained_text(tokenizer, row) == "Hello, 你好!<|im_end|>n<|im_end|>"
+    assert text(tokenizer, row).count("<|im_end|>\n<|im_start|>") == 3
