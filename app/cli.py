@@ -97,7 +97,7 @@ def _add_serve(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None
 
 
 def _add_settings(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
-    parser.add_argument("--set", action="append", metavar="KEY=VALUE", help=t("set"))
+    parser.add_argument("--set", action="extend", nargs="+", metavar="KEY=VALUE", help=t("set"))
     parser.add_argument("--spec", metavar="FILE", help=t("spec"))
     parser.add_argument("--detach", action="store_true", help=t("detach"))
 

@@ -16,7 +16,11 @@ _TICK_S = 0.05
 
 
 class Interrupts:
-    """Counts Ctrl-C and SIGTERM (and a closed terminal, if wanted) instead of dying of them."""
+    """Counts Ctrl-C and SIGTERM instead of dying of them.
+
+    With `hang_up` a closed terminal counts too; without, it ends this process and the worker
+    lives on.
+    """
 
     def __init__(self, *, hang_up: bool = False) -> None:
         self.count = 0
@@ -44,28 +48,27 @@ def follow(
     view: RunView,
     out: Output,
     on_view: Callable[[RunView], None],
+    interrupts: Interrupts,
     *,
     stop_text: str = "stopping",
-    hang_up: bool = False,
 ) -> RunView:
     """Tick until the run is over and its process gone; every change goes to `on_view`.
 
     The first interrupt stops the run politely, the second ends it at once. If this process is
-    killed instead, the worker lives on and any face can adopt it; so it does when the terminal is
-    closed, unless `hang_up` makes that a polite stop too.
+    killed instead, the worker lives on and any face can adopt it. `interrupts` is entered before
+    the worker is started: a Ctrl-C in that very moment must not leave it alone.
     """
     obeyed = 0
-    with Interrupts(hang_up=hang_up) as interrupts:
-        while not (view.finished and not view.alive):
-            if interrupts.count > obeyed:
-                obeyed += 1
-                _interrupt(supervisor, view.run_id, out, obeyed, stop_text)
-            for changed in supervisor.tick():
-                if changed.run_id == view.run_id:
-                    view = changed
-                    on_view(view)
-            if view.caught_up:
-                time.sleep(_TICK_S)
+    while not (view.finished and not view.alive):
+        if interrupts.count > obeyed:
+            obeyed += 1
+            _interrupt(supervisor, view.run_id, out, obeyed, stop_text)
+        for changed in supervisor.tick():
+            if changed.run_id == view.run_id:
+                view = changed
+                on_view(view)
+        if view.caught_up:
+            time.sleep(_TICK_S)
     return view
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 from app.commands.output import Output, text
-from app.commands.train import started
+from app.commands.train import start_and_follow
 from app.messages import error_text, source_text
 from core.catalog import ModelInfo
 from core.services import Services
@@ -36,7 +37,8 @@ def _add(args: argparse.Namespace, services: Services, out: Output) -> int:
 
 
 def _fetch(args: argparse.Namespace, services: Services, out: Output) -> int:
-    return started(services.models.fetch(args.model), services, out, detach=args.detach)
+    fetch = partial(services.models.fetch, args.model)
+    return start_and_follow(fetch, services, out, args.detach)
 
 
 def _verify(args: argparse.Namespace, services: Services, out: Output) -> int:

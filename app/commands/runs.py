@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.commands.follow import follow
+from app.commands.follow import Interrupts, follow
 from app.commands.output import Output, text
-from app.commands.serve import serving
-from app.commands.train import finished, started
+from app.commands.serve import serve_and_stay
+from app.commands.train import finished, start_and_follow
 from app.messages import alarm_text, error_text, job_text, phase_text, status_text
 from core.runlog.index import RunSummary
 from core.services import Services
@@ -51,16 +51,16 @@ def _stop(args: argparse.Namespace, services: Services, out: Output) -> int:
         services.supervisor.kill(args.run_id)
     else:
         services.runs.stop(args.run_id, save=not args.no_save)
-    view = follow(services.supervisor, view, out, lambda _view: None, stop_text="killing")
+    with Interrupts() as interrupts:
+        view = follow(services.supervisor, view, out, lambda _view: None, interrupts)
     finished(view, out)
     return 0 if view.status != "failed" else 1
 
 
 def _resume(args: argparse.Namespace, services: Services, out: Output) -> int:
-    view = services.runs.resume(args.run_id)
-    if view.job == "serve":
-        return serving(view, services, out, detach=args.detach)
-    return started(view, services, out, detach=args.detach)
+    job = services.runs.show(args.run_id).job
+    go_on = serve_and_stay if job == "serve" else start_and_follow
+    return go_on(lambda: services.runs.resume(args.run_id), services, out, args.detach)
 
 
 def _export(args: argparse.Namespace, services: Services, out: Output) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from collections.abc import Callable
 from typing import Any
 
-from app.commands.follow import follow
+from app.commands.follow import Interrupts, follow
 from app.commands.output import Output
 from app.commands.train import assign, finished, read_spec_file
 from app.messages import phase_text
@@ -21,19 +22,28 @@ from core.supervisor import RunView
 
 def serve(args: argparse.Namespace, services: Services, out: Output) -> int:
     """Stays until SIGINT or SIGTERM, which drain; 0 then, 1 when the worker failed."""
-    view = services.serve.start(serve_spec(args, services))
-    return serving(view, services, out, detach=args.detach)
+    spec = serve_spec(args, services)
+    return serve_and_stay(lambda: services.serve.start(spec), services, out, args.detach)
 
 
-def serving(view: RunView, services: Services, out: Output, *, detach: bool) -> int:
-    """Wait for the server to be ready, say so, and stay until it ends."""
+def serve_and_stay(
+    start: Callable[[], RunView], services: Services, out: Output, detach: bool
+) -> int:
+    """Start a server, say when it is ready, and stay until it ends."""
+    with Interrupts(hang_up=True) as interrupts:
+        return _serving(start(), services, out, interrupts, detach)
+
+
+def _serving(
+    view: RunView, services: Services, out: Output, interrupts: Interrupts, detach: bool
+) -> int:
     announcer = _Announcer(services, out)
     if detach:
         out.object("started", run_id=view.run_id, pid=view.pid, path=view.run.path)
         out.say("started", run_id=view.run_id)
         return 0
     out.say("started", run_id=view.run_id)
-    view = follow(services.supervisor, view, out, announcer, stop_text="draining", hang_up=True)
+    view = follow(services.supervisor, view, out, announcer, interrupts, stop_text="draining")
     if view.status in ("failed", "lost") and view.error is not None and out.as_json:
         out.error(view.error, run_id=view.run_id)
         return 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_origin
 
-from app.commands.follow import follow
+from app.commands.follow import Interrupts, follow
 from app.commands.output import Output
 from app.messages import alarm_text, phase_text, reason_text, split_text, status_text
 from core import atomic_io
@@ -34,17 +35,27 @@ _MIB = 1024**2
 
 def train(args: argparse.Namespace, services: Services, out: Output) -> int:
     """Exit code 0 when the run completed or was stopped, 1 when it failed."""
-    view = services.train.start(train_spec(args))
-    return started(view, services, out, detach=args.detach)
+    spec = train_spec(args)
+    plan = services.train.prepare(spec)  # may take a while: Ctrl-C still ends the program here
+    return start_and_follow(lambda: services.train.start(spec, plan), services, out, args.detach)
 
 
-def started(view: RunView, services: Services, out: Output, *, detach: bool) -> int:
-    """Stream a run that was just started, or leave it running."""
+def start_and_follow(
+    start: Callable[[], RunView], services: Services, out: Output, detach: bool
+) -> int:
+    """Start a run and stream it, or leave it running."""
+    with Interrupts() as interrupts:
+        return _started(start(), services, out, interrupts, detach)
+
+
+def _started(
+    view: RunView, services: Services, out: Output, interrupts: Interrupts, detach: bool
+) -> int:
     out.object("started", run_id=view.run_id, pid=view.pid, path=view.run.path)
     out.say("started", run_id=view.run_id)
     if detach:
         return 0
-    view = follow(services.supervisor, view, out, Teller(out))
+    view = follow(services.supervisor, view, out, Teller(out), interrupts)
     return finished(view, out)
 
 

@@ -77,14 +77,14 @@ class TrainService:
             raise SpecProblems(tuple(problems))
         return preview
 
-    def start(self, spec: TrainSpec) -> RunView:
-        """Prepare, make the run folder and start the worker.
+    def start(self, spec: TrainSpec, plan: TrainPlanPreview | None = None) -> RunView:
+        """Prepare (unless the plan is at hand), make the run folder and start the worker.
 
         Raises:
             SpecProblems: nothing was written.
             AppError: `disk.full`, `folder.read_only`, `worker.start_failed`.
         """
-        plan = self.prepare(spec)
+        plan = plan or self.prepare(spec)
         name = spec.name or f"{plan.model.name} · {plan.dataset.name}"
         document = run_document("train", plan.spec, name=name, seed=spec.seed)
         document["dataset"] = plan.dataset.name

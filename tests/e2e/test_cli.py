@@ -295,6 +295,26 @@ def test_serve_says_ready_and_leaves_nothing_behind(
     assert ready["api_key"] not in "".join(f.read_text() for f in run.iterdir() if f.is_file())
 
 
+def test_serve_stopped_while_it_loads_leaves_nothing_behind(cli: Cli, home: Home) -> None:
+    words = ("serve", "--model", "deepdeck-starter", "--port", str(free_port()), "--json")
+    process = cli.start(*words, steps=0, hang=True)
+    deadline = time.monotonic() + 60
+    while not list(home.runs.glob("*/process.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    last = the_rest(process)[-1]
+    assert (last["outcome"], process.returncode) == ("stopped", 0)
+
+
+def test_serve_says_so_when_its_worker_is_killed(cli: Cli) -> None:
+    words = ("serve", "--model", "deepdeck-starter", "--port", str(free_port()), "--json")
+    process = cli.start(*words, steps=0, hang=True, ready_url="http://127.0.0.1:9")
+    worker = psutil.Process(next_object(process, "ready")["pid"])
+    worker.send_signal(signal.SIGKILL)
+    error = the_rest(process)[-1]
+    assert (error["event"], error["code"], process.returncode) == ("error", "worker.lost", 1)
+
+
 def test_serve_ends_with_one_when_its_worker_fails(cli: Cli) -> None:
     words = ("serve", "--model", "deepdeck-starter", "--port", str(free_port()))
     code, objects = cli(*words, fail="app")

@@ -31,6 +31,11 @@ def test_options_win_over_the_file_and_settings_over_options(tmp_path) -> None:
     assert (found.lora.rank, found.lora.alpha) == (2, 4)
 
 
+def test_several_settings_may_stand_behind_one_set_or_behind_several() -> None:
+    found = spec("--model", "m", "--set", "steps=7", "seed=3", "--data", "d", "--set", "epochs=2")
+    assert (found.steps, found.seed, found.epochs) == (7, 3, 2)
+
+
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
