@@ -7,25 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from PySide6.QtCore import QItemSelection, QModelIndex, QSortFilterProxyModel, Qt, QUrl
+from PySide6.QtCore import QItemSelection, QModelIndex, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QBoxLayout,
     QComboBox,
     QHBoxLayout,
-    QHeaderView,
     QLineEdit,
     QMessageBox,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from app import messages
-from app.models.run_table import COLUMNS, SEARCH_ROLE, SORT_ROLE, RunTableModel, run_title
+from app.models.run_table import RunTableModel, run_title
 from app.pages.base import AppContext, Page
 from app.pages.runs_compare import ComparePlot
+from app.pages.runs_table import RunTable
 from app.viewmodels.runs import CompareModel, RunListModel
 from app.widgets.buttons import Button
 from app.widgets.card import GAP, Card
@@ -38,35 +36,7 @@ from core.runlog.index import RunSummary
 
 _SIDE_PX = 264
 _NARROW_PX = 1000
-_TABLE_LEAST_PX = 190
-_WIDTHS = {"status": 116, "job": 84, "steps": 110, "loss": 80, "eval_loss": 84, "created": 132}
 _JOBS = ("", "train", "serve", "fetch")
-
-
-class RunFilter(QSortFilterProxyModel):
-    """Search text over name, model, data and id; one kind of run or all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.job = ""
-        self.setSortRole(SORT_ROLE)
-        self.setDynamicSortFilter(True)
-
-    def look_for(self, text: str, job: str) -> None:
-        """All words must be found, in any order."""
-        self.beginFilterChange()
-        self.words, self.job = text.lower().split(), job
-        self.endFilterChange()
-
-    def filterAcceptsRow(self, row: int, parent: QModelIndex) -> bool:  # type: ignore[override]
-        """Whether a run is shown."""
-        model = self.sourceModel()
-        assert isinstance(model, RunTableModel)
-        if self.job and model.run_at(row).job != self.job:
-            return False
-        text = str(model.data(model.index(row, 0), SEARCH_ROLE)).lower()
-        return all(word in text for word in self.words)
 
 
 class RunsPage(Page):
@@ -79,12 +49,11 @@ class RunsPage(Page):
         self.list = RunListModel(ctx.services, ctx.background, self)
         self.compare_model = CompareModel(ctx.services, ctx.bridge, self)
         self.table_model = RunTableModel()
-        self.filter = RunFilter()
-        self.filter.setSourceModel(self.table_model)
+        self.table = RunTable(self.table_model)
+        self.filter = self.table.filter
         self._question: QMessageBox | None = None
         self._wanted: set[str] = set()
         self._make_actions()
-        self._make_table()
         self._arrange()
         self._connect()
 
@@ -97,29 +66,6 @@ class RunsPage(Page):
         self.report_button = self.add_action(Button(icon_name="file-document-outline"))
         self.stop_button = self.add_action(Button(kind="danger", icon_name="stop"))
         self.delete_button = self.add_action(Button(kind="danger", icon_name="delete-outline"))
-
-    def _make_table(self) -> None:
-        self.table = QTableView()
-        self.table.setModel(self.filter)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.table.setShowGrid(False)
-        self.table.setWordWrap(False)
-        self.table.setSortingEnabled(True)
-        self.table.sortByColumn(COLUMNS.index("created"), Qt.SortOrder.DescendingOrder)
-        self.table.setTabKeyNavigation(False)
-        self.table.setMinimumHeight(_TABLE_LEAST_PX)
-        self.table.verticalHeader().setVisible(False)
-        self.table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.table.verticalHeader().setDefaultSectionSize(32)
-        header = self.table.horizontalHeader()
-        header.setHighlightSections(False)
-        for number, column in enumerate(COLUMNS):
-            stretch = column in ("name", "model", "data")
-            mode = QHeaderView.ResizeMode.Stretch if stretch else QHeaderView.ResizeMode.Fixed
-            header.setSectionResizeMode(number, mode)
-            if column in _WIDTHS:
-                header.resizeSection(number, _WIDTHS[column])
 
     def _arrange(self) -> None:
         self.search_line = QLineEdit()
@@ -171,8 +117,7 @@ class RunsPage(Page):
         self._below.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
         self._side.setMaximumWidth(16_777_215 if narrow else _SIDE_PX)
         self._side.setMinimumWidth(0 if narrow else _SIDE_PX)
-        for column in ("job", "model", "data"):
-            self.table.setColumnHidden(COLUMNS.index(column), narrow)
+        self.table.set_narrow(narrow)
 
     def _connect(self) -> None:
         self.list.listed.connect(self._listed)

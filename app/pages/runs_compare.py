@@ -42,7 +42,7 @@ class ComparePlot(QWidget):
         self.panel = PlotPanel(["compare"], columns=1, with_table=False)
         self.plot: MetricPlot = self.panel.plots["compare"]
         self.plot.with_legend = False
-        self.plot.value_of = self._now
+        self.plot.read_out(value_of=self._now)
         self.plot.setMinimumHeight(220)
         self.panel.tools.insertWidget(0, self._metric_label)
         self.panel.tools.insertWidget(1, self.metric_box)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -19,20 +19,20 @@ from PySide6.QtWidgets import (
 
 from app import messages
 from app.pages.base import AppContext
+from app.pages.train_plan import PlanCard
 from app.pages.train_texts import TrainTexts
 from app.text import parameters_text
 from app.viewmodels import train_form as form
 from app.widgets.buttons import Button
 from app.widgets.card import GAP, Card
-from app.widgets.form_row import FactList, FormRow, form_grid
+from app.widgets.form_row import FormRow, form_grid
 from app.widgets.labels import label
 from core.config.presets import Preset, train_presets
 from core.config.train import TrainSpec
 from core.datasets import Dataset, open_dataset
-from core.errors import AppError, ErrorInfo, UsageError
-from core.services.train import SpecProblems, TrainPlanPreview
+from core.errors import AppError, ErrorInfo
+from core.services.train import SpecProblems
 
-_PREVIEW_DELAY_MS = 300
 _MAX_PROMPTS = 8
 
 
@@ -49,14 +49,10 @@ class TrainForm(QWidget):
         self._presets: tuple[Preset, ...] = train_presets()
         self._base: dict[str, Any] = form.defaults()
         self._datasets: dict[str, Dataset] = {}
-        self._preview: TrainPlanPreview | None = None
-        self._asked_preview = 0
+        self.plan_card = PlanCard(ctx, self._texts, self.values)
+        self.start_button = self.plan_card.start_button
         self._make_fields()
         self._lay_out()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_PREVIEW_DELAY_MS)
-        self._timer.timeout.connect(self._ask_preview)
         self._connect()
         self.retranslate()
         self._choose_preset(self._presets[-1].id if self._presets else "")
@@ -109,7 +105,7 @@ class TrainForm(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GAP)
         row.addLayout(left, 1)
-        row.addWidget(self._preview_card(), 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self.plan_card, 0, Qt.AlignmentFlag.AlignTop)
 
     def _what_card(self) -> Card:
         self._what = Card()
@@ -146,17 +142,6 @@ class TrainForm(QWidget):
         self.advanced.body.addLayout(form_grid(rows, columns=3))
         self.advanced.setVisible(False)
         return self.advanced
-
-    def _preview_card(self) -> Card:
-        self._preview_box = Card()
-        self._preview_box.setFixedWidth(300)
-        self.facts = FactList()
-        self._preview_note = label("", "muted", wrap=True)
-        self.start_button = Button(kind="primary", icon_name="play")
-        self._preview_box.body.addWidget(self.facts)
-        self._preview_box.body.addWidget(self._preview_note)
-        self._preview_box.body.addWidget(self.start_button)
-        return self._preview_box
 
     def _connect(self) -> None:
         self.more_models.clicked.connect(self._open_models)
@@ -347,10 +332,10 @@ class TrainForm(QWidget):
         self.rows[key].field.setFocus()
         return True
 
-    # Preview
+    # Data
 
     def _changed(self) -> None:
-        self._timer.start()
+        self.plan_card.ask_soon()
 
     def _data_changed(self) -> None:
         path = self.data_box.currentData()
@@ -377,27 +362,6 @@ class TrainForm(QWidget):
     def _dataset_bad(self, info: ErrorInfo) -> None:
         self._place(info)
 
-    def _ask_preview(self) -> None:
-        values = self.values()
-        if form.problems(values) or not values["model"] or not values["data"]:
-            self._show_preview(None)
-            return
-        self._asked_preview += 1
-        number, spec = self._asked_preview, TrainSpec.model_validate(values)
-        service = self._ctx.services.train
-        self._run(
-            lambda: (number, _prepared(service.prepare, spec)),
-            self._preview_came,
-            self._preview_failed,
-        )
-
-    def _preview_came(self, answer: tuple[int, TrainPlanPreview | None]) -> None:
-        if answer[0] == self._asked_preview:
-            self._show_preview(answer[1])
-
-    def _preview_failed(self, _error: ErrorInfo) -> None:
-        self._show_preview(None)
-
     def _run(
         self,
         work: Callable[[], Any],
@@ -406,11 +370,6 @@ class TrainForm(QWidget):
     ) -> None:
         self._ctx.background.run(self, work, done, failed)
 
-    def _show_preview(self, plan: TrainPlanPreview | None) -> None:
-        self._preview = plan
-        self.facts.set_facts(self._texts.plan_facts(plan, self._ctx.bridge.machine))
-        self._preview_note.setText(self._texts.plan_note(plan, self._ctx.bridge.machine))
-
     # Texts
 
     def retranslate(self) -> None:
@@ -418,12 +377,11 @@ class TrainForm(QWidget):
         self._what.set_title(self.tr("What to train"))
         self._how.set_title(self.tr("How to train"))
         self.advanced.set_title(self.tr("Advanced"))
-        self._preview_box.set_title(self.tr("What will happen"))
+        self.plan_card.retranslate()
         self.more_models.set_text(self.tr("More models…"))
         self.pick_folder.set_text(self.tr("Choose folder…"))
         self.pick_file.set_text(self.tr("Choose file…"))
         self.advanced_button.set_text(self.tr("Advanced settings"))
-        self.start_button.set_text(self.tr("Start training"))
         self.amount_box.setItemText(0, self.tr("steps"))
         self.amount_box.setItemText(1, self.tr("passes over the data"))
         self.amount_box.setAccessibleName(self.tr("Unit of the training length"))
@@ -436,7 +394,6 @@ class TrainForm(QWidget):
             name, help_text, unit = self._texts.field(key)
             row.set_texts(name, help_text, unit)
         self._show_preset_text()
-        self._show_preview(self._preview)
         if dataset := self._datasets.get(str(self.data_box.currentData())):
             self._show_counts(dataset)
 
@@ -449,13 +406,3 @@ class TrainForm(QWidget):
         if event.type() == QEvent.Type.LanguageChange:
             self.retranslate()
         super().changeEvent(event)
-
-
-def _prepared(
-    prepare: Callable[[TrainSpec], TrainPlanPreview], spec: TrainSpec
-) -> TrainPlanPreview | None:
-    """The plan, or none: what is wrong is said at the start, not while somebody types."""
-    try:
-        return prepare(spec)
-    except UsageError:
-        return None

@@ -90,7 +90,7 @@ class TrainLive(QWidget):
         self.alarms.step_chosen.connect(self.panel.show_steps)
         self.result.action_requested.connect(self.action_requested)
         for plot in self.panel.plots.values():
-            plot.alarm_name = self._alarm_name
+            plot.read_out(alarm_name=self._alarm_name)
 
     def set_room(self, width: int) -> None:
         """The page is so many pixels wide: on a narrow one the cards go under the plots.

@@ -7,22 +7,21 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QHideEvent, QKeyEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from app.theme.manager import ThemeManager
-from app.widgets.plot_header import Entry, PlotHeader
+from app.widgets.plot_header import PlotHeader
 from app.widgets.plot_lines import LineItem, PlotLine
 from app.widgets.plot_marks import Limit, MarkPainter, Marks
+from app.widgets.plot_readout import Readout
 from app.widgets.plot_scheduler import PlotScheduler
 from app.widgets.plot_style import pen, role_color
-from app.widgets.plot_ticks import format_duration, format_value
 from app.widgets.plot_view import PlotView
 from app.widgets.plot_x_axis import XAxis
 
 _DESCRIBE_EVERY_S = 2.0
-_ALARM_REACH_PX = 6.0
 
 
 class MetricPlot(QFrame):
@@ -47,17 +46,11 @@ class MetricPlot(QFrame):
         """Stable id, for settings and exported files."""
         self.axis = axis
         self.smoothing = 0.0
-        self.value_of: Callable[[], tuple[str, str]] | None = None
-        """Replaces the last value of the first line as the figure of now: (value, unit)."""
-        self.alarm_name: Callable[[str], str] = str
         self.least_share = 0.02
         """Least height of the y range as a share of the values: noise of memory is no drama."""
         self.with_legend = True
         self._scheduler = scheduler
-        self._items: list[LineItem] = []
-        self._limits: list[Limit] = []
-        self._marks: Marks | None = None
-        self._names = {"raw": "", "smoothed": "", "empty": ""}
+        self._empty_text = ""
         self._described_s = 0.0
         self._resetting = False
         self._empty = True
@@ -65,6 +58,7 @@ class MetricPlot(QFrame):
         self.view = PlotView(axis)
         self._painter = MarkPainter(self.view)
         self.view.paint_foreground = self._painter.paint
+        self._readout = Readout(axis, self.view, self._painter, self)
         self._lay_out()
         self._connect()
         self.retranslate()
@@ -87,6 +81,18 @@ class MetricPlot(QFrame):
         self.view.pressed.connect(self.setFocus)
         ThemeManager.current().changed.connect(self._recolor)
 
+    def read_out(
+        self,
+        *,
+        alarm_name: Callable[[str], str] | None = None,
+        value_of: Callable[[], tuple[str, str]] | None = None,
+    ) -> None:
+        """How alarms are called, and what stands above the plot as (value, unit) instead of the
+        last value of the first line.
+        """
+        self._readout.alarm_name = alarm_name or self._readout.alarm_name
+        self._readout.value_of = value_of or self._readout.value_of
+
     # What is shown
 
     def set_title(self, title: str) -> None:
@@ -103,19 +109,24 @@ class MetricPlot(QFrame):
     @property
     def lines(self) -> list[PlotLine]:
         """The curves, the main one first."""
-        return [item.line for item in self._items]
+        return [item.line for item in self._readout.items]
+
+    @property
+    def limits(self) -> list[Limit]:
+        """The dashed lines."""
+        return self._readout.limits
 
     @property
     def items(self) -> list[LineItem]:
         """The curves as they are drawn."""
-        return self._items
+        return self._readout.items
 
     def set_lines(self, lines: list[PlotLine], marks: Marks | None = None) -> None:
         """Replace all curves."""
-        for item in self._items:
+        for item in self._readout.items:
             item.remove()
-        self._items = [LineItem(line, self.view.box) for line in lines]
-        self._marks = marks
+        self._readout.items = [LineItem(line, self.view.box) for line in lines]
+        self._readout.marks = marks
         self._apply_smoothing()
         self.view.y_locked = False
         self._fit_y(force=True)
@@ -123,8 +134,8 @@ class MetricPlot(QFrame):
 
     def set_limits(self, limits: list[Limit]) -> None:
         """Dashed lines to compare with."""
-        if limits != self._limits:
-            self._limits = limits
+        if limits != self._readout.limits:
+            self._readout.limits = limits
             self.data_changed()
 
     def set_smoothing(self, weight: float) -> None:
@@ -160,11 +171,8 @@ class MetricPlot(QFrame):
 
     def retranslate(self) -> None:
         """Words of the legend in the language that is on."""
-        self._names = {
-            "raw": self.tr("raw"),
-            "smoothed": self.tr("smoothed"),
-            "empty": self.tr("No values yet"),
-        }
+        self._empty_text = self.tr("No values yet")
+        self._readout.retranslate()
         self._touched()
 
     # Drawing
@@ -177,15 +185,17 @@ class MetricPlot(QFrame):
         """Bring curves, marks and figures up to date; the scheduler calls it."""
         self.axis.keep_up()
         columns = self.view.columns
-        for item in self._items:
+        for item in self._readout.items:
             item.draw(self.axis, columns, self.view.log_y)
         self._fit_y(force=self._resetting)
         self._resetting = False
-        empty = not any(len(i.line.series) or i.line.series.non_finite_xs for i in self._items)
-        self.view.empty_text = self._names["empty"] if empty else ""
-        self._painter.place(self._marks, self._items, self._limits)
+        empty = not any(
+            len(i.line.series) or i.line.series.non_finite_xs for i in self._readout.items
+        )
+        self.view.empty_text = self._empty_text if empty else ""
+        self._painter.place(self._readout.marks, self._readout.items, self._readout.limits)
         self.view.show_ranges()
-        self._place_crosshair()
+        self._readout.place_crosshair()
         self._show_header()
         self._describe()
 
@@ -193,11 +203,11 @@ class MetricPlot(QFrame):
         self._scheduler.request(self, touched=True)
 
     def _apply_smoothing(self) -> None:
-        for item in self._items:
+        for item in self._readout.items:
             item.set_smoothing(self.smoothing)
 
     def _recolor(self) -> None:
-        for item in self._items:
+        for item in self._readout.items:
             item.recolor()
         self.view.recolor()
         self.header.update()
@@ -221,14 +231,14 @@ class MetricPlot(QFrame):
             self.view.y_view = self._padded(low, high)
 
     def _y_extent(self) -> tuple[float, float] | None:
-        parts = [item.drawn.ys for item in self._items if len(item.drawn.ys)]
+        parts = [item.drawn.ys for item in self._readout.items if len(item.drawn.ys)]
         finite = [p[np.isfinite(p)] for p in parts]
         finite = [p for p in finite if len(p)]
         if not finite:
             return None
         low = min(float(p.min()) for p in finite)
         high = max(float(p.max()) for p in finite)
-        for limit in self._limits:
+        for limit in self._readout.limits:
             low, high = self._with_limit(low, high, limit.value)
         return low, high
 
@@ -254,113 +264,17 @@ class MetricPlot(QFrame):
             floor = max(0.0, floor)
         return floor, high + room
 
-    # Figures
+    # Figures and crosshair
 
     def _show_header(self) -> None:
-        value, unit = self._now()
-        entries = (self._hover_entries() or self._legend()) if self.with_legend else ()
-        self.header.show_state(value, unit, entries)
-
-    def _now(self) -> tuple[str, str]:
-        if not self._items:
-            return "", ""
-        line = self._items[0].line
-        only = len(self._items) == 1 or self.value_of is None
-        if only and (index := self._hover_index(self._items[0])) is not None:
-            return format_value(float(line.series.ys[index])), line.series.unit
-        if self.value_of is not None:
-            return self.value_of()
-        last = line.series.last
-        return (format_value(last[1]), line.series.unit) if last else ("", "")
-
-    def _legend(self) -> tuple[Entry, ...]:
-        entries = []
-        for item in self._items:
-            line = item.line
-            if not line.visible or not len(line.series):
-                continue
-            if item.smoothing and len(self._items) <= 3 and item is self._items[0]:
-                entries.append(Entry(self._names["raw"], line.role, faint=True))
-                entries.append(Entry(self._names["smoothed"], line.role, line.dash))
-            elif len(self._items) > 1:
-                entries.append(Entry(line.name, line.role, line.dash))
-        unseen = (*self._painter.homeless, *self._far_limits())
-        return (*entries, *(Entry(limit.text, limit.role, (4.0, 3.0)) for limit in unseen))
-
-    def _far_limits(self) -> list[Limit]:
-        homeless = self._painter.homeless
-        return [
-            limit
-            for limit in self._limits
-            if limit not in homeless and self._painter.limit_pixel(limit) is None
-        ]
-
-    def _hover_entries(self) -> tuple[Entry, ...]:
-        entries = []
-        for number, item in enumerate(self._items):
-            if not item.line.visible or (index := self._hover_index(item)) is None:
-                continue
-            raw, smoothed = item.values_at(index)
-            if smoothed is not None:
-                text = f"{self._names['smoothed']} {format_value(smoothed)}"
-                entries.append(Entry(text, item.line.role, item.line.dash))
-            if number:
-                entries.append(Entry(f"{item.line.name} {format_value(raw)}", item.line.role))
-        return (*self._alarms_here(), *entries)
-
-    def _alarms_here(self) -> list[Entry]:
-        if self._marks is None or not self._marks.alarms or self.axis.hover is None:
-            return []
-        run, here = self._marks.run, self.view.x_pixel(self.axis.hover)
-        found = []
-        for alarm, steps in run.alarms.items():
-            pixels = [self.view.x_pixel(float(p)) for p in self.axis.to_view(np.array(steps), run)]
-            if any(abs(p - here) <= _ALARM_REACH_PX for p in pixels):
-                found.append(Entry(self.alarm_name(alarm), "error"))
-        return found
-
-    # Crosshair
+        value, unit = self._readout.now()
+        self.header.show_state(value, unit, self._readout.entries() if self.with_legend else ())
 
     def _hover_moved(self) -> None:
-        if not self.on_screen():
-            return
-        self._place_crosshair()
-        self._show_header()
-        self.view.viewport().update()
-
-    def _hover_index(self, item: LineItem) -> int | None:
-        if self.axis.hover is None or not len(item.line.series):
-            return None
-        step = float(self.axis.to_steps(np.array([self.axis.hover]), item.line.run)[0])
-        return item.line.series.nearest(step)
-
-    def _place_crosshair(self) -> None:
-        painter = self._painter
-        painter.crosshair_points, painter.crosshair_x = [], None
-        for item in self._items:
-            index = self._hover_index(item)
-            if index is None or not item.line.visible:
-                continue
-            step = item.line.series.xs[index]
-            x = float(self.axis.to_view(np.array([step]), item.line.run)[0])
-            raw, smoothed = item.values_at(index)
-            y = smoothed if smoothed is not None else raw
-            if self.view.log_y:
-                y = math.log10(y) if y > 0 else -math.inf
-            if not math.isfinite(x):
-                continue
-            if painter.crosshair_x is None:
-                painter.crosshair_x = self.view.x_pixel(x)
-                painter.crosshair_text = self._position_text(step, x)
-            if math.isfinite(y):
-                point = QPointF(self.view.x_pixel(x), self.view.y_pixel(y))
-                painter.crosshair_points.append((point, item.line.role))
-
-    def _position_text(self, step: float, x: float) -> str:
-        value = 10**x if self.axis.log else x
-        if self.axis.mode == "epoch":
-            return f"{value:.2f}"
-        return format_duration(value) if self.axis.mode == "time" else f"{int(step):,}"
+        if self.on_screen():
+            self._readout.place_crosshair()
+            self._show_header()
+            self.view.viewport().update()
 
     # Keys, focus, access
 
@@ -396,10 +310,10 @@ class MetricPlot(QFrame):
 
     def _step_crosshair(self, direction: int, *, far: bool) -> None:
         """To the next point, or with Shift by a twentieth of the view."""
-        if not self._items or not len(self._items[0].line.series):
+        if not self._readout.items or not len(self._readout.items[0].line.series):
             return
-        line = self._items[0].line
-        index = self._hover_index(self._items[0])
+        line = self._readout.items[0].line
+        index = self._readout.index_of(self._readout.items[0])
         if index is None:
             index = len(line.series) - 1
         else:
@@ -422,37 +336,7 @@ class MetricPlot(QFrame):
 
     def sentence(self) -> str:
         """What the plot shows, in one sentence."""
-        if not self._items or not len(self._items[0].line.series):
-            return self.tr("{title}: no values yet.").format(title=self.title)
-        series = self._items[0].line.series
-        value, unit = self._now()
-        index = self._hover_index(self._items[0])
-        step = int(series.xs[index if index is not None else -1])
-        said = self.tr("{title} {value} {unit} at step {step}, {trend}, {alarms}.")
-        return said.format(
-            title=self.title,
-            value=value,
-            unit=unit,
-            step=step,
-            trend=self._trend(),
-            alarms=self._alarm_count(),
-        ).replace("  ", " ")
-
-    def _trend(self) -> str:
-        ys = self._items[0].line.series.ys[-40:]
-        half = len(ys) // 2
-        if half < 2:
-            return self.tr("just begun")
-        before, after = float(ys[:half].mean()), float(ys[half:].mean())
-        if abs(after - before) <= 0.02 * max(abs(before), 1e-12):
-            return self.tr("steady")
-        return self.tr("rising") if after > before else self.tr("falling")
-
-    def _alarm_count(self) -> str:
-        count = sum(len(x) for x in self._marks.run.alarms.values()) if self._marks else 0
-        if not count:
-            return self.tr("no alarms")
-        return self.tr("1 alarm") if count == 1 else self.tr("{n} alarms").format(n=count)
+        return self._readout.sentence(self.title)
 
     def changeEvent(self, event: QEvent) -> None:
         """Another language."""

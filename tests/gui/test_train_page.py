@@ -84,8 +84,8 @@ def test_the_chosen_data_is_counted(page, qtbot):
 
 def test_the_plan_is_told_before_anything_is_started(page, qtbot, home):
     page.form.amount_line.setText("40")
-    qtbot.waitUntil(lambda: page.form._preview is not None)
-    qtbot.waitUntil(lambda: page.form._preview.total_steps == 40)
+    qtbot.waitUntil(lambda: page.form.plan_card.plan is not None)
+    qtbot.waitUntil(lambda: page.form.plan_card.plan.total_steps == 40)
     assert not home.runs.exists()
 
 
@@ -183,8 +183,8 @@ def test_four_plots_show_the_run(page, living, qtbot):
     qtbot.waitUntil(lambda: all(len(p.items[0].drawn.xs) for p in plots.values()))
     assert plots["loss"].title == "Loss"
     assert [line.name for line in plots["loss"].lines] == ["training", "eval accuracy"]
-    assert [limit.text for limit in plots["grad_norm"]._limits] == ["clip 1"]
-    assert [limit.text for limit in plots["memory"]._limits] == ["machine 8 GiB"]
+    assert [limit.text for limit in plots["grad_norm"].limits] == ["clip 1"]
+    assert [limit.text for limit in plots["memory"].limits] == ["machine 8 GiB"]
 
 
 def test_new_steps_reach_figures_and_plots(page, living, deck, qtbot):
@@ -268,7 +268,7 @@ def test_with_a_card_its_memory_and_its_limit_are_plotted(page, living, deck):
     plot = page.live.panel.plots["memory"]
     assert plot.title == "GPU memory"
     assert [line.name for line in plot.lines] == ["card 0", "this run"]
-    assert [limit.text for limit in plot._limits] == ["card 24 GiB"]
+    assert [limit.text for limit in plot.limits] == ["card 24 GiB"]
     assert isinstance(plot.lines[0].series, Series)
     assert plot.lines[0].series.last == (200, 17.5)
 
@@ -278,7 +278,7 @@ def test_an_old_run_of_a_card_keeps_its_own_memory_curve(page, deck, home):
     run = write_run(home, [RunStarted(), plan, step(1), RunFinished()])
     show(page, deck, run)
     assert page.live.panel.plots["memory"].title == "GPU memory"
-    assert [i.text for i in page.live.panel.plots["memory"]._limits] == ["card 24 GiB"]
+    assert [i.text for i in page.live.panel.plots["memory"].limits] == ["card 24 GiB"]
 
 
 # After
