@@ -70,48 +70,8 @@
     <context>
         <name>MetricPlot</name>
         <message>
-            <source>raw</source>
-            <translation>原始</translation>
-        </message>
-        <message>
-            <source>smoothed</source>
-            <translation>平滑</translation>
-        </message>
-        <message>
-            <source>{title}: no values yet.</source>
-            <translation>{title}：暂无数据。</translation>
-        </message>
-        <message>
-            <source>{title} {value} {unit} at step {step}, {trend}, {alarms}.</source>
-            <translation>第 {step} 步{title} {value} {unit}，{trend}，{alarms}。</translation>
-        </message>
-        <message>
-            <source>just begun</source>
-            <translation>刚开始</translation>
-        </message>
-        <message>
-            <source>steady</source>
-            <translation>平稳</translation>
-        </message>
-        <message>
-            <source>rising</source>
-            <translation>上升</translation>
-        </message>
-        <message>
-            <source>falling</source>
-            <translation>下降</translation>
-        </message>
-        <message>
-            <source>no alarms</source>
-            <translation>无告警</translation>
-        </message>
-        <message>
-            <source>1 alarm</source>
-            <translation>1 个告警</translation>
-        </message>
-        <message>
-            <source>{n} alarms</source>
-            <translation>{n} 个告警</translation>
+            <source>No values yet</source>
+            <translation>暂无数据</translation>
         </message>
     </context>
     <context>
@@ -159,6 +119,17 @@
         <message>
             <source>tok/s</source>
             <translation>token/s</translation>
+        </message>
+    </context>
+    <context>
+        <name>PlanCard</name>
+        <message>
+            <source>What will happen</source>
+            <translation>训练计划</translation>
+        </message>
+        <message>
+            <source>Start training</source>
+            <translation>开始训练</translation>
         </message>
     </context>
     <context>
@@ -245,6 +216,53 @@
         </message>
     </context>
     <context>
+        <name>Readout</name>
+        <message>
+            <source>raw</source>
+            <translation>原始</translation>
+        </message>
+        <message>
+            <source>smoothed</source>
+            <translation>平滑</translation>
+        </message>
+        <message>
+            <source>{title}: no values yet.</source>
+            <translation>{title}：暂无数据。</translation>
+        </message>
+        <message>
+            <source>{title} {value} {unit} at step {step}, {trend}, {alarms}.</source>
+            <translation>第 {step} 步{title} {value} {unit}，{trend}，{alarms}。</translation>
+        </message>
+        <message>
+            <source>just begun</source>
+            <translation>刚开始</translation>
+        </message>
+        <message>
+            <source>steady</source>
+            <translation>平稳</translation>
+        </message>
+        <message>
+            <source>rising</source>
+            <translation>上升</translation>
+        </message>
+        <message>
+            <source>falling</source>
+            <translation>下降</translation>
+        </message>
+        <message>
+            <source>no alarms</source>
+            <translation>无告警</translation>
+        </message>
+        <message>
+            <source>1 alarm</source>
+            <translation>1 个告警</translation>
+        </message>
+        <message>
+            <source>{n} alarms</source>
+            <translation>{n} 个告警</translation>
+        </message>
+    </context>
+    <context>
         <name>ResultCard</name>
         <message>
             <source>Deploy this adapter</source>
@@ -298,6 +316,10 @@
             <translation>已选 {count} 个运行</translation>
         </message>
         <message>
+            <source>Details</source>
+            <translation>详情</translation>
+        </message>
+        <message>
             <source>Problem</source>
             <translation>问题</translation>
         </message>
@@ -336,10 +358,6 @@
         <message>
             <source>saved</source>
             <translation>已保存</translation>
-        </message>
-        <message>
-            <source>Saved to {path}</source>
-            <translation>已保存到 {path}</translation>
         </message>
         <message>
             <source>Open the folder</source>
@@ -466,6 +484,10 @@
             <translation>名称</translation>
         </message>
         <message>
+            <source>Saved {name}</source>
+            <translation>已保存 {name}</translation>
+        </message>
+        <message>
             <source>Kind</source>
             <translation>类型</translation>
         </message>
@@ -524,10 +546,6 @@
             <translation>高级</translation>
         </message>
         <message>
-            <source>What will happen</source>
-            <translation>训练计划</translation>
-        </message>
-        <message>
             <source>More models…</source>
             <translation>更多模型…</translation>
         </message>
@@ -542,10 +560,6 @@
         <message>
             <source>Advanced settings</source>
             <translation>高级设置</translation>
-        </message>
-        <message>
-            <source>Start training</source>
-            <translation>开始训练</translation>
         </message>
         <message>
             <source>steps</source>
@@ -750,8 +764,8 @@
             <translation>关闭窗口后继续运行</translation>
         </message>
         <message>
-            <source>Saved to {path}</source>
-            <translation>已保存到 {path}</translation>
+            <source>Saved {name}</source>
+            <translation>已保存 {name}</translation>
         </message>
         <message>
             <source>Open the folder</source>
