@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -192,8 +193,13 @@ def _turn() -> None:
     """Nothing; the interpreter handles pending signals before it runs this."""
 
 
-def run_window(argv: list[str] | None = None) -> int:
-    """Open the window and stay until it is closed; the process's exit code."""
+def run_window(argv: list[str] | None = None, on_open: Callable[[Deck], None] | None = None) -> int:
+    """Open the window and stay until it is closed; the process's exit code.
+
+    Args:
+        argv: for Qt.
+        on_open: called once the window is shown, for what plays in it (the demo).
+    """
     faulthandler.enable()
     home = Home.default()
     app = make_app(argv)
@@ -206,6 +212,8 @@ def run_window(argv: list[str] | None = None) -> int:
     deck.window.closed.connect(app.quit)
     signals = _quit_on_signals(app)
     open_window(deck, _first_page(deck))
+    if on_open is not None:
+        on_open(deck)
     code = app.exec()
     signals.stop()
     server.close()

@@ -117,6 +117,10 @@ class MainWindow(QMainWindow):
         """Show an error that belongs to no page."""
         self.notice_bar.show_error(error)
 
+    def dock_below(self, widget: QWidget) -> None:
+        """Keep a widget under the pages: what accompanies all of them, as the demo's words."""
+        self._column.addWidget(widget)
+
     def raise_to_front(self) -> None:
         """Another start of the program asked for the window."""
         self.showNormal() if self.isMinimized() else self.show()
@@ -162,7 +166,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("DeepDeck")
         self.setWindowIcon(app_icon())
         self.setMinimumSize(*MINIMUM_SIZE)
-        right = QVBoxLayout()
+        right = self._column = QVBoxLayout()
         right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(0)
         right.addWidget(self.notice_bar)

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from app.commands.follow import Interrupts
 from app.commands.output import Output
-from app.demo.plan import DemoPlan, ask, make_plan
+from app.demo.plan import DemoPlan, ask, error_of, make_plan
 from app.demo.texts import tell
 from app.messages import split_text
 from core.config.serve import ServeSpec
-from core.errors import AppError, ErrorCode
 from core.paths import PROJECT_ROOT
 from core.protocol.events import EvalDone, TrainStep
 from core.services import Services
@@ -110,7 +109,7 @@ class _Stage:
                     view = changed
                     each(view)
             if _is_over(view) and not until(view):
-                raise _error_of(view)
+                raise error_of(view)
             time.sleep(_TICK_S)
         return view
 
@@ -161,7 +160,7 @@ def _train(stage: _Stage, plan: DemoPlan) -> RunView:
     stage.out.object("demo.training", run_id=view.run_id, path=view.run.path)
     view = stage.follow(view, _is_over, teller)
     if view.status != "completed":
-        raise _error_of(view)
+        raise error_of(view)
     stage.say("trained", seconds=teller.seconds)
     return view
 
@@ -251,19 +250,6 @@ def _take_pictures(stage: _Stage, folder: Path, run_id: str) -> list[Path]:
     if tail:
         stage.say("no_pictures", tail="\n      ".join(tail))
     return sorted(folder.glob("*.png"))
-
-
-def _error_of(view: RunView) -> AppError:
-    if view.error is None:
-        return AppError(ErrorCode.WORKER_LOST, run_id=view.run_id, detail=view.status)
-    try:
-        code = ErrorCode(view.error.code)
-    except ValueError:
-        code = ErrorCode.INTERNAL
-    facts = {k: v for k, v in view.error.params.items() if k != "detail"}
-    return AppError(
-        code, detail=view.error.detail or str(view.error.params.get("detail", "")), **facts
-    )
 
 
 def _is_ready(view: RunView) -> bool:

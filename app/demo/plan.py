@@ -13,6 +13,7 @@ from core.config.train import TrainSpec
 from core.datasets import open_dataset, read_samples
 from core.errors import AppError, ErrorCode
 from core.paths import SAMPLE_DATASET
+from core.supervisor import RunView
 
 PRESET = "starter-demo"
 MAX_ANSWER_TOKENS = 60
@@ -89,3 +90,14 @@ def ask(url: str, api_key: str, model: str, question: str) -> str:
         return str(answer.json()["choices"][0]["message"]["content"]).strip()
     except (httpx.HTTPError, KeyError, IndexError, ValueError) as e:
         raise AppError(ErrorCode.MODEL_LOAD_FAILED, model=model, detail=str(e)) from e
+
+
+def error_of(view: RunView) -> AppError:
+    """Why a run ended otherwise than it should."""
+    if view.error is None:
+        return AppError(ErrorCode.WORKER_LOST, run_id=view.run_id, detail=view.status)
+    known = {c.value for c in ErrorCode}
+    code = ErrorCode(view.error.code) if view.error.code in known else ErrorCode.INTERNAL
+    facts = {k: v for k, v in view.error.params.items() if k != "detail"}
+    detail = view.error.detail or str(view.error.params.get("detail", ""))
+    return AppError(code, detail=detail, **facts)
