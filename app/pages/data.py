@@ -240,12 +240,8 @@ class DataPage(Page):
         counts = opened.dataset.counts if opened else {}
         train = counts.get("train", 0)
         self.strip.set_value("train", count_text(train) if opened else "")
-        evals = [
-            f"{count_text(n)} {messages.split_text(s, self.ctx.language.language)}"
-            for s, n in counts.items()
-            if s != "train"
-        ]
-        self.strip.set_value("eval", ", ".join(evals))
+        evals = sum(n for split, n in counts.items() if split != "train")
+        self.strip.set_value("eval", count_text(evals) if opened else "")
         self.strip.set_value("size", size_text(opened.dataset.size_bytes) if opened else "")
         licence = opened.dataset.licence if opened else ""
         self.strip.set_value("licence", licence.split(":")[0])
@@ -256,8 +252,9 @@ class DataPage(Page):
         before = self.split_box.currentData()
         self.split_box.blockSignals(True)
         self.split_box.clear()
-        for split in opened.samples if opened else {}:
-            self.split_box.addItem(messages.split_text(split, self.ctx.language.language), split)
+        for split, count in opened.dataset.counts.items() if opened else ():
+            name = messages.split_text(split, self.ctx.language.language)
+            self.split_box.addItem(f"{name} • {count_text(count)}", split)
         self.split_box.setCurrentIndex(max(0, self.split_box.findData(before)))
         self.split_box.blockSignals(False)
         self._split_chosen(0)

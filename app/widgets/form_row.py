@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFormLayout, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.widgets.labels import label, restyle
+
+_SPIN_MARGIN = 8
 
 
 class FormRow(QWidget):
@@ -24,6 +33,9 @@ class FormRow(QWidget):
         self.label = label("")
         self.label.setTextFormat(Qt.TextFormat.AutoText)
         self.label.setBuddy(field)
+        if isinstance(field, QAbstractSpinBox):
+            # Qt's style sheets leave no padding before the figures of a spin box.
+            field.lineEdit().setTextMargins(_SPIN_MARGIN, 0, 0, 0)
         self._unit = label("", "muted")
         self._help_label = label("", "muted", wrap=True)
         self._error = label("", "error", wrap=True)
