@@ -56,9 +56,10 @@ class Followed:
         """Find the worker of this run, if one lives, and an earlier verdict."""
         self._process_stamp = _stamp(self.run.process_json)
         process = _process_document(self.run)
-        self.identity = ProcessIdentity.from_document(process)
-        if self.identity is None:
-            self.identity = find_worker(self.run.path)
+        found = ProcessIdentity.from_document(process) or find_worker(self.run.path)
+        if found != self.identity:  # a stop of the worker before is not meant for this one
+            self.ladder, self._last_word_at = None, None
+        self.identity = found
         before = process.get("oom_kills")
         self._oom_before = before if isinstance(before, int) else None
         self.alive = self.identity is not None and self.identity.is_alive()

@@ -8,6 +8,7 @@ the kernel's own start mark, clock ticks since a named boot, decides where both 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -51,13 +52,10 @@ class ProcessIdentity:
 
     def is_alive(self) -> bool:
         """Whether this very process still runs. A zombie is dead."""
+        if self.start_mark:  # one small file: this is asked ten times a second
+            return self.pid > 1 and _start_mark(self.pid) == self.start_mark
         found = ProcessIdentity.of(self.pid)
-        return found is not None and self._is(found)
-
-    def _is(self, other: ProcessIdentity) -> bool:
-        if self.start_mark and other.start_mark:
-            return self.start_mark == other.start_mark
-        return abs(other.create_time - self.create_time) < _SAME_TIME_S
+        return found is not None and abs(found.create_time - self.create_time) < _SAME_TIME_S
 
     def terminate(self) -> bool:
         """Ask this process, and no other, to end; false when it is not there any more."""
@@ -136,14 +134,23 @@ def _executable(process: psutil.Process) -> str:
 
 
 def _start_mark(pid: int) -> str:
+    """Empty for a process that is gone or a zombie, and on systems without /proc."""
     try:
-        boot = _BOOT_ID.read_text(encoding="ascii").strip()
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = _boot_id()
+        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    # The second field is the name in parentheses and may hold anything; starttime is the 22nd.
-    after_name = fields.rpartition(")")[2].split()
-    return f"{boot}:{after_name[19]}" if len(after_name) > 19 else ""
+    # The second field is the name in parentheses and may hold anything; behind it come the state
+    # (field 3) and the start in ticks (field 22), see proc_pid_stat(5).
+    fields = line.rpartition(")")[2].split()
+    if len(fields) < 20 or fields[0] in ("Z", "X", "x"):
+        return ""
+    return f"{boot}:{fields[19]}"
+
+
+@functools.cache
+def _boot_id() -> str:
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 def _session(pid: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from core import atomic_io
 from core.errors import AppError, ErrorCode
@@ -41,7 +42,7 @@ class Supervisor:
             AppError: `run.still_alive`, `worker.start_failed`, `disk.full`, `folder.read_only`.
         """
         document = run.document()
-        python = Path(str(document.get("interpreter") or current_python()))
+        python = _interpreter(document)
         with launch_lock(run.path):
             followed = self._followed.get(run.run_id) or Followed(run, document)
             followed.adopt()
@@ -223,6 +224,12 @@ class Supervisor:
         for identity in tuple(self._children - followed):
             if self._launcher.exit_code(identity) is not None:
                 self._children.discard(identity)
+
+
+def _interpreter(document: dict[str, Any]) -> Path:
+    """The one the run was made with; this process's own when that environment was moved away."""
+    named = Path(str(document.get("interpreter") or ""))
+    return named if named.is_file() else current_python()
 
 
 def _append_line(path: Path, line: bytes) -> None:

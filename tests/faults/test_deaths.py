@@ -174,6 +174,29 @@ def test_a_worker_that_another_face_starts_later_is_noticed(runs: Runs) -> None:
     runs.until_finished(run, other)
 
 
+def test_a_stop_of_one_life_is_not_meant_for_the_next(runs: Runs) -> None:
+    run = runs.start(steps=1, hang=True, checkpoint_every=1)
+    runs.until_step(run, 1)
+    runs.supervisor.stop(run.run_id)
+    runs.until_finished(run)
+    other = Supervisor(runs.home)
+    other.start(run, FAKE)  # another window goes on with it
+    view = runs.until(run, lambda v: v.alive and v.status == "running")
+    ladder = runs.supervisor._followed[run.run_id].ladder
+    assert ladder is None
+    assert view.stopping is None
+    other.stop(run.run_id)
+    runs.until_finished(run, other)
+
+
+def test_a_run_whose_environment_was_moved_away_is_resumed_with_ours(runs: Runs) -> None:
+    run = runs.make(steps=1)
+    document = run.document()
+    run.run_json.write_text(json.dumps({**document, "interpreter": "/gone/bin/python"}))
+    runs.supervisor.start(run, FAKE)
+    assert runs.until_finished(run).status == "completed"
+
+
 def test_a_crash_is_told_from_a_kill(runs: Runs) -> None:
     run = runs.start(steps=1, kill_self=int(signal.SIGSEGV))
     view = runs.until_finished(run)
