@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.datasets import Message, Sample
 from tests.tiny_models import BOS, EOS, tiny_tokenizer
@@ -235,3 +237,40 @@ def test_chatml_trains_up_to_the_end_of_the_turn_whatever_the_end_token_is(eos: 
     (row,) = Encoder(tokenizer, 256).encode(sample)
     assert trained_text(tokenizer, row) == "Hello, 你好!<|im_end|>n<|im_end|>"
     assert text(tokenizer, row).count("<|im_end|>\n<|im_start|>") == 3
+
+
+FRAGMENTS = [
+    "User: ", "Assistant: ", "\n", "\n\n", " ", "a", "b c", "你好", "<think>", "</think>",
+    "<think>\nx\n</think>\n\n", "😀", "\u2028", "{{ x }}", "s",
+]  # fmt: skip
+SAID = st.lists(st.sampled_from(FRAGMENTS), max_size=6).map("".join)
+
+
+@pytest.mark.parametrize("template", ["plain", "marked", "r1", "none", "r1_opening"])
+def test_whatever_is_said_is_trained_to_the_letter(template: str) -> None:
+    tokenizer = tiny_tokenizer(template="plain" if template == "r1_opening" else template)
+    if template == "r1_opening":
+        tokenizer.chat_template = R1_DISTILL
+    encoder = Encoder(tokenizer, 100_000)
+    lead = " " if template == "none" else ""
+
+    def expected(content: str) -> str:
+        if template != "r1_opening":
+            return f"{lead}{content}{EOS}"
+        if content.startswith("<think>"):
+            return content.removeprefix("<think>").lstrip("\n") + EOS
+        return f"\n</think>\n\n{content}{EOS}"
+
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    @given(st.lists(st.tuples(SAID, SAID), min_size=1, max_size=3))
+    def check(turns: list[tuple[str, str]]) -> None:
+        messages = [
+            Message(role, said)
+            for turn in turns
+            for role, said in zip(("user", "assistant"), turn, strict=True)
+        ]
+        rows = encoder.encode(Sample(messages=tuple(messages)))
+        trained = "".join(trained_text(tokenizer, row) for row in rows)
+        assert trained == "".join(expected(answer) for _, answer in turns)
+
+    check()

@@ -57,9 +57,14 @@ class ChatRenderer:
         if not tokenizer.chat_template:
             tokenizer.chat_template = FALLBACK_TEMPLATE
         self._special = _special_tokens(tokenizer)
+        self._marked = has_markers(tokenizer.get_chat_template())
 
     def rows(self, messages: tuple[Message, ...]) -> list[Row]:
-        """One row where the turns nest in each other, else one a turn of the assistant."""
+        """One row where the template marks the answers or the turns nest in each other, else one
+        a turn of the assistant.
+        """
+        if self._marked and (row := self._marked_row(messages)):
+            return [row]
         turns = [
             self._turn(messages, i)
             for i, message in enumerate(messages)
@@ -73,6 +78,21 @@ class ChatRenderer:
         return str(
             self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask)
         )
+
+    def _marked_row(self, messages: tuple[Message, ...]) -> Row | None:
+        """By the template's own marks; None when it hides what was said."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        texts, spans = render_jinja_template(
+            conversations=[[{"role": m.role, "content": m.content} for m in messages]],
+            chat_template=self._tokenizer.get_chat_template(),
+            return_assistant_tokens_mask=True,
+            **self._tokenizer.special_tokens_map,
+        )
+        text = texts[0]
+        if any(m.content.strip() not in text for m in messages if m.role == "assistant"):
+            return None
+        return _cut(text, spans[0], self._tokenizer.eos_token or "")
 
     def _turn(self, messages: tuple[Message, ...], turn: int) -> tuple[str, str]:
         """The prompt of a turn, and what the model must write after it, its end included."""
@@ -94,6 +114,20 @@ class ChatRenderer:
             return eos
         first = min(candidates, key=suffix.index)
         return suffix[: suffix.index(first) + len(first)]
+
+
+def _cut(text: str, spans: list[tuple[int, int]], eos: str) -> Row | None:
+    """Pieces by marked spans. Some templates close the block before the end token: it is added,
+    since the model must learn to end.
+    """
+    pieces: list[Piece] = []
+    at = 0
+    for start, end in spans:
+        if eos and text.startswith(eos, end) and not text.endswith(eos, start, end):
+            end += len(eos)
+        pieces += [Piece(text[at:start], False), Piece(text[start:end], True)]
+        at = end
+    return (*pieces, Piece(text[at:], False)) if pieces else None
 
 
 def _nested(turns: list[tuple[str, str]]) -> list[Row] | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets import Sample
-from workers.train.chat import ChatRenderer, Row, has_markers
+from workers.train.chat import ChatRenderer, Row
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Encoder:
     def __init__(self, tokenizer: Any, max_length_tokens: int) -> None:
         self._tokenizer = tokenizer
         self.max_length_tokens = max_length_tokens
-        self._marked = has_markers(tokenizer.chat_template) and tokenizer.is_fast
         self._chat = ChatRenderer(tokenizer)
         self._joins = _pieces_join(tokenizer)
 
@@ -51,8 +50,6 @@ class Encoder:
         """The rows of one sample, cut to the limit. A row may have no target left: drop it."""
         if not sample.messages:
             return [self._cut(*self._plain(sample.text))]
-        if self._marked and (marked := self._by_markers(sample)):
-            return [self._cut(*marked)]
         return [self._cut(*self._by_pieces(row)) for row in self._chat.rows(sample.messages)]
 
     def prompt_ids(self, prompt: str) -> list[int]:
@@ -93,26 +90,9 @@ class Encoder:
                 spans.append((at, at + len(piece.text)))
             at += len(piece.text)
         trained = [
-            any(start < b and a < end for a, b in spans)
-            for start, end in found["offset_mapping"]
+            any(start < b and a < end for a, b in spans) for start, end in found["offset_mapping"]
         ]
         return list(found["input_ids"]), trained
-
-    def _by_markers(self, sample: Sample) -> tuple[list[int], list[bool]] | None:
-        """The template's own marks; None when it hides what was said (then: by pieces)."""
-        text = self._chat.render(sample.messages, ask=False)
-        if any(m.content.strip() not in text for m in sample.messages if m.role == "assistant"):
-            return None
-        found = self._tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in sample.messages],
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-        )
-        ids, trained = list(found["input_ids"]), [bool(flag) for flag in found["assistant_masks"]]
-        if not any(trained) or all(trained):
-            return None
-        _train_ends(ids, trained, self._tokenizer.eos_token_id)
-        return ids, trained
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
@@ -122,13 +102,6 @@ class Encoder:
             np.asarray(ids[: self.max_length_tokens], np.int32),
             np.asarray(trained[: self.max_length_tokens], np.bool_),
         )
-
-
-def _train_ends(ids: list[int], trained: list[bool], eos: int | None) -> None:
-    """Some templates close the marked block before the end token; the model must learn to end."""
-    for i in range(1, len(ids)):
-        if trained[i - 1] and not trained[i] and ids[i] == eos and ids[i - 1] != eos:
-            trained[i] = True
 
 
 def _pieces_join(tokenizer: Any) -> bool:
