@@ -61,7 +61,9 @@ def load_base(info: ModelInfo, tokenizer: Any, place: Place) -> BaseModel:
             (transformers would fill them with noise and only warn).
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # output.log is read by people, after the fact
     safetensors = {} if info.gguf_file else {"use_safetensors": True}
     placement = {"device_map": {"": 0}} if place.device == "cuda" else {}
     try:
