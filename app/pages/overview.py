@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app import messages
 from app.pages.base import AppContext, Page
@@ -207,6 +207,12 @@ class OverviewPage(Page):
         self.chat_step.chip.set_state(self.tr("ready") if serving else "", "ok")
 
     def _fill(self, rows: QVBoxLayout, summaries: list[RunSummary], empty: str) -> None:
+        shown = [w for i in range(rows.count()) if isinstance(w := _widget(rows, i), RunRow)]
+        if summaries and [r.run_id for r in shown] == [s.run_id for s in summaries]:
+            # The same runs: only their figures change, and nothing flickers or loses the focus.
+            for row, summary in zip(shown, summaries, strict=True):
+                row.show_summary(summary)
+            return
         clear_layout(rows)
         for summary in summaries:
             row = RunRow(summary)
@@ -257,6 +263,11 @@ class OverviewPage(Page):
 
     def _go_runs(self) -> None:
         self.ctx.navigate("runs")
+
+
+def _widget(layout: QVBoxLayout, number: int) -> QWidget | None:
+    item = layout.itemAt(number)
+    return item.widget() if item is not None else None
 
 
 def short_path(path: Path) -> str:

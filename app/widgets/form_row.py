@@ -110,6 +110,7 @@ class FactList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._facts: list[tuple[str, str]] = []
         self._form = QFormLayout(self)
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setHorizontalSpacing(18)
@@ -117,7 +118,10 @@ class FactList(QWidget):
         self._form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
 
     def set_facts(self, facts: list[tuple[str, str]]) -> None:
-        """Replace all; facts without a value are left out."""
+        """Replace all; facts without a value are left out. The same facts again change nothing."""
+        if facts == self._facts:
+            return
+        self._facts = list(facts)
         while self._form.rowCount():
             self._form.removeRow(0)
         for name, value in facts:

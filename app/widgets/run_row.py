@@ -46,6 +46,11 @@ class RunRow(QWidget):
         row.addWidget(self._button)
         self.show_summary(summary)
 
+    @property
+    def run_id(self) -> str:
+        """Which run is shown."""
+        return self._summary.run_id
+
     def show_summary(self, summary: RunSummary) -> None:
         """Show newer facts of the same run."""
         self._summary = summary

@@ -84,6 +84,15 @@ def test_the_overview_lists_the_last_run_and_opens_it(deck: Deck, qtbot, home: H
     assert deck.window.current_page is deck.window.pages["train"]
 
 
+def test_a_run_that_goes_on_keeps_its_row_and_the_focus(deck: Deck, qtbot, home: Home) -> None:
+    finished_run(home, "law", 2.5)
+    page = open_page(deck, qtbot, "overview")
+    assert isinstance(page, OverviewPage)
+    row = page.findChildren(RunRow)[0]
+    page._list_runs()
+    assert page.findChildren(RunRow) == [row]
+
+
 def test_the_overview_tells_the_machine_in_plain_words(deck: Deck, qtbot) -> None:
     page = open_page(deck, qtbot, "overview")
     assert "cores" in labels(page)
