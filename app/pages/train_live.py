@@ -198,8 +198,8 @@ class TrainLive(QWidget):
         last = view.series.last_step
         total = plan.total_steps if plan else None
         self._stat("step", f"{last:,} / {total:,}" if total else (f"{last:,}" if last else ""))
-        epochs = f"{step.epoch:.2f}" if step and last else ""
-        self._stat("epoch", f"{epochs} / {plan.epochs:.3g}" if plan and epochs else epochs)
+        epochs = _epochs(step.epoch) if step and last else ""
+        self._stat("epoch", f"{epochs} / {_epochs(plan.epochs)}" if plan and epochs else epochs)
         self._stat("remaining", self._remaining_text(view))
         caption = self.tr("Remaining") if view.alive else self.tr("Time taken")
         self.strip.set_caption("remaining", caption)
@@ -293,6 +293,11 @@ class TrainLive(QWidget):
         if event.type() == QEvent.Type.LanguageChange:
             self.retranslate()
         super().changeEvent(event)
+
+
+def _epochs(epochs: float) -> str:
+    text = f"{epochs:.2f}" if epochs < 10 else f"{epochs:.1f}"
+    return text.removesuffix(".00").removesuffix(".0")
 
 
 def _spec(view: RunView) -> dict[str, Any]:

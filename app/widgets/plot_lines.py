@@ -137,7 +137,9 @@ class LineItem:
         if log_y or axis.log:
             keep = np.isfinite(values) & np.isfinite(xs)
             steps, xs, values = steps[keep], xs[keep], values[keep]
-        return _broken(steps, Drawn(xs, values), self.line.run.resumes)
+        # A sparse line (evaluations) is joined over a resume: cut, it would be lone points.
+        resumes = [] if self.line.bold else self.line.run.resumes
+        return _broken(steps, Drawn(xs, values), resumes)
 
 
 def _broken(steps: Floats, drawn: Drawn, resumes: list[int]) -> Drawn:

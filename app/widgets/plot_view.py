@@ -168,7 +168,7 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         if self.empty_text:
             return []
         low, high = self.y_view
-        most = max(3, int(self.area.height() / _PIXELS_A_TICK_Y))
+        most = max(4, int(self.area.height() / _PIXELS_A_TICK_Y))
         ticks = log_ticks(low, high, most) if self.log_y else linear_ticks(low, high, most)
         line = QFontMetricsF(self._tick_font).height()
         return thin(ticks, self.y_pixel, lambda _: line * 0.6, _TICK_GAP_Y)
