@@ -41,6 +41,7 @@ class Followed:
         self.verdict: Verdict | None = None
         self.alive = False
         self.caught_up = False
+        self._read_since_look = False
         self.changed = True
         self._problem: ErrorInfo | None = None
         self._tail = LogTail(run.events)
@@ -92,7 +93,7 @@ class Followed:
             self.changed = True
         alive = self.identity is not None and self.identity.is_alive()
         self.changed |= alive != self.alive
-        self.alive = alive
+        self.alive, self._read_since_look = alive, False
         self._look_at_heartbeat()
         self._look_at_folder()
 
@@ -102,7 +103,8 @@ class Followed:
             found = self._tail.read(_BITE_BYTES)
         except OSError as e:
             self._set_problem(ErrorCode.FILE_DAMAGED, path=str(self.run.events), detail=str(e))
-            self.caught_up = True  # there is nothing to wait for; its end can still be judged
+            # There is nothing to wait for; its end can still be judged.
+            self.caught_up = self._read_since_look = True
             return False
         if found.restarted:
             self._start_over()
@@ -110,7 +112,7 @@ class Followed:
             self._take(found.events)
         self.changed |= bool(found.events or found.bad_lines)
         self.changed |= found.at_end != self.caught_up
-        self.caught_up = found.at_end
+        self.caught_up = self._read_since_look = found.at_end
         return not found.at_end
 
     def _take(self, events: tuple[Event, ...]) -> None:
@@ -139,7 +141,9 @@ class Followed:
             self.verdict = self._verdict_of_parent(None) or self._judge(None)
 
     def _died_silently(self) -> bool:
-        return not (self.alive or self.over or self._being_launched()) and self.caught_up
+        """Only what was read after the look counts: its last word may have come in between."""
+        dead = not (self.alive or self.over or self._being_launched())
+        return dead and self._read_since_look
 
     def _verdict_of_parent(self, exit_code: int | None) -> Verdict | None:
         """The parent's verdict knows the exit code: another face's guess must not replace it."""

@@ -169,12 +169,10 @@ class Supervisor:
         unread = runs
         while unread:
             more = []
-            for i, followed in enumerate(unread):
+            for followed in unread:
                 if followed.read():
                     more.append(followed)
                 if time.perf_counter() > deadline:
-                    for late in unread[i + 1 :]:
-                        late.caught_up = False
                     return
             unread = more
 

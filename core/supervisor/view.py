@@ -63,7 +63,12 @@ class RunView:
 
     @property
     def finished(self) -> bool:
-        """Nothing more will come: the last word was said or a verdict spoken."""
+        """Nothing more will come: the last word was said or a verdict spoken, and all is read.
+
+        While an event file is still being read, a last word in it may be one of an earlier life.
+        """
+        if not self.caught_up:
+            return False
         return self.verdict is not None or (self.state.finished and not self.restarting)
 
     @property

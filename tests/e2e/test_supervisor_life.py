@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,11 +14,12 @@ import psutil
 import pytest
 
 from core.errors import AppError
-from core.paths import PROJECT_ROOT
+from core.paths import PROJECT_ROOT, Home
 from core.protocol.commands import PauseCommand
 from core.protocol.events import ResourceSampled, RunFinished, RunStarted, TrainStep
 from core.runlog.run_dir import RunDir
 from core.runlog.state import RunState, fold, reduce
+from core.runlog.writer import EventWriter
 from core.supervisor import Supervisor
 from tests.fakes.runs import FAKE, Runs, events_of
 
@@ -147,7 +149,7 @@ def test_resume_goes_on_in_the_same_folder(runs: Runs) -> None:
     assert runs.until_finished(run).status == "lost"
     document = run.document()
     document["spec"] |= {"steps": 45, "exit_code": None}
-    run.run_json.write_text(__import__("json").dumps(document))
+    run.run_json.write_text(json.dumps(document))
 
     view = runs.supervisor.start(run, FAKE)
     assert view.status == "starting"
@@ -264,3 +266,45 @@ def test_send_and_stop_of_a_dead_run_say_so(runs: Runs) -> None:
     with pytest.raises(AppError, match=r"run\.not_found"):
         runs.supervisor.attach("../" + run.run_id)
     assert isinstance(run, RunDir)
+
+
+def test_no_run_starves_and_none_is_judged_unread_while_a_long_one_is_read(
+    runs: Runs, home: Home
+) -> None:
+    long = runs.make()
+    with EventWriter(long.events, long.run_id) as writer:
+        writer.write(RunStarted(pid=2**22 + 9))
+        for step in range(1, 6001):
+            writer.write(TrainStep(step=step))
+        writer.write(RunFinished())
+    short = runs.start(steps=3)
+    runs.until_finished(short)
+    fresh = Supervisor(home)
+    for run in (long, short):
+        fresh.attach(run.run_id)
+    ticks = 0
+    while fresh.catching_up:
+        fresh.tick(budget_s=0.0)  # one bite a tick
+        ticks += 1
+        assert fresh.view(short.run_id).verdict is None
+    assert ticks > 5
+    assert fresh.view(short.run_id).status == "completed"
+    view = fresh.view(long.run_id)
+    assert (view.status, view.state.steps_done) == ("completed", 6000)
+
+
+def test_a_last_word_of_an_earlier_life_is_not_taken_for_the_end(runs: Runs, home: Home) -> None:
+    run = runs.start(steps=900, checkpoint_every=900, flood_bytes=400, fail="app")
+    runs.until_finished(run)
+    document = run.document()
+    document["spec"] |= {"steps": 901, "fail": None, "hang": True}
+    run.run_json.write_text(json.dumps(document))
+    runs.supervisor.start(run, FAKE)
+    runs.until_step(run, 901)
+    fresh = Supervisor(home)
+    fresh.attach(run.run_id)
+    while fresh.catching_up:
+        fresh.tick(budget_s=0.0)
+        assert not fresh.view(run.run_id).finished
+    runs.supervisor.stop(run.run_id)
+    runs.until_finished(run)
