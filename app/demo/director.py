@@ -51,7 +51,8 @@ class Director(QObject):
         self.bar.report_asked.connect(self._open_report)
         self._script: Iterator[Wait] | None = None
         self._wait: Wait = _go_on
-        self._runs: list[str] = []
+        self.runs: list[str] = []
+        """Ids of the runs it started, in order."""
         self._trained = ""
         self.answers: list[str] = []
         """To the plan's question, untuned first."""
@@ -70,7 +71,11 @@ class Director(QObject):
             self.bar.hide()
             return
         self._end(self.tr("The demo was stopped. The window is yours."), whole=False)
-        for run_id in self._runs:
+        self.stop_runs()
+
+    def stop_runs(self) -> None:
+        """Ask every run of the demo that is alive to stop."""
+        for run_id in self.runs:
             self._stop_run(run_id)
 
     @property
@@ -142,7 +147,7 @@ class Director(QObject):
         page.form.start_button.click()
         yield lambda: self._started(page)
         server = str(page.model.view.run_id)
-        self._runs.append(server)
+        self.runs.append(server)
         yield lambda: self._ready(page)
         yield self._pause(3)
         return server
@@ -175,7 +180,7 @@ class Director(QObject):
         page.form.start_button.click()
         yield lambda: self._started(page)
         self._trained = str(page.model.view.run_id)
-        self._runs.append(self._trained)
+        self.runs.append(self._trained)
         yield lambda: self._over(page)
         if page.model.view.status != "completed":
             raise error_of(page.model.view)

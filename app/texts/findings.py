@@ -84,7 +84,7 @@ MESSAGES: dict[tuple[str, str], tuple[Words, Words]] = {
         Words("Only {free_gib} GiB free at {path}.", "{path} 仅剩 {free_gib} GiB。"),
         Words(
             "Make room before fetching models: delete old runs on the Runs page.",
-            "获取模型前请腾出空间：可在“运行”页面删除旧的运行。",
+            "获取模型前请腾出空间：可在“运行记录”页面删除旧的运行。",
         ),
     ),
     ("disk", "broken"): (

@@ -3,6 +3,9 @@
 import dataclasses
 import io
 import json
+import os
+import subprocess
+import sys
 
 import psutil
 import pytest
@@ -11,7 +14,7 @@ from app.commands.output import Output
 from app.demo import headless
 from app.demo.plan import make_plan
 from core.errors import AppError
-from core.paths import STARTER_MODEL, Home
+from core.paths import PROJECT_ROOT, STARTER_MODEL, Home
 from core.services import build
 
 pytestmark = [
@@ -79,3 +82,81 @@ def test_a_demo_whose_training_fails_says_why_and_leaves_nothing_running(service
         headless.play(services, out, tmp_path / "out", dataclasses.replace(plan, spec=lost))
     assert e.value.code == "data.not_found"
     assert workers_of(services.home) == []
+
+
+IN_THE_WINDOW = """
+import dataclasses, json, sys
+from pathlib import Path
+from PySide6.QtCore import QTimer
+from app.bootstrap import compose, make_app, open_window
+from app.demo.director import Director
+from app.demo.plan import make_plan
+from core.paths import Home
+
+home, stop_at = Home(Path(sys.argv[1])), sys.argv[2]
+plan = make_plan()
+plan = dataclasses.replace(plan, spec=plan.spec.model_copy(update={"steps": 5}))
+app = make_app()
+deck = compose(app, home)
+open_window(deck)
+director = Director(deck.window, plan, pace=0.02)
+supervisor = deck.window.ctx.services.supervisor
+
+def look():
+    if stop_at and any(supervisor.view(r).job == stop_at for r in director.runs):
+        director.bar.stop_button.click()
+
+def leave():
+    if not any(supervisor.view(r).alive for r in director.runs):
+        app.quit()
+
+looking, leaving = QTimer(interval=50), QTimer(interval=50)
+looking.timeout.connect(look)
+leaving.timeout.connect(leave)
+
+def over(whole):
+    looking.stop()
+    print(json.dumps([whole, director.answers, director.bar.words.text()]), flush=True)
+    director.stop_runs()
+    leaving.start()
+
+director.finished.connect(over)
+director.start()
+looking.start()
+app.exec()
+deck.close()
+"""
+
+
+def in_the_window(home, stop_at=""):
+    env = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": str(PROJECT_ROOT),
+           "OMP_NUM_THREADS": "1", "DEEPDECK_HOME": str(home.root)}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", IN_THE_WINDOW, str(home.root), stop_at],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_window_plays_the_main_job_on_its_own_pages(tmp_path):
+    home = Home(tmp_path / "home")
+    whole, answers, words = in_the_window(home)
+    assert whole, words
+    assert len(answers) == 2
+    assert all(answers)
+    jobs = sorted(json.loads(f.read_text())["job"] for f in home.runs.glob("*/run.json"))
+    assert jobs == ["serve", "serve", "train"]
+    assert workers_of(home) == []
+
+
+def test_the_demo_can_be_stopped_in_the_middle_of_the_training(tmp_path):
+    home = Home(tmp_path / "home")
+    whole, answers, _words = in_the_window(home, stop_at="train")
+    assert not whole
+    assert len(answers) == 1
+    assert workers_of(home) == []
