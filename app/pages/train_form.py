@@ -230,7 +230,7 @@ class TrainForm(QWidget):
 
     def _choose_preset(self, preset_id: str) -> None:
         preset = next((p for p in self._presets if p.id == preset_id), None)
-        self._base = form.defaults()
+        self._base = form.defaults() | {"precision": self._ctx.settings.value.precision}
         if preset is not None:
             self._base = preset.over(self._base)
         self.preset_box.setCurrentIndex(self.preset_box.findData(preset_id))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from core.catalog import ModelInfo
+from core.config.app_settings import load_settings
 from core.config.presets import merge
 from core.config.train import TrainSpec
 from core.paths import SAMPLE_DATASET, Home
@@ -132,8 +133,9 @@ def usable_models(models: list[ModelInfo]) -> list[ModelInfo]:
 
 
 def known_datasets(home: Home) -> list[Path]:
-    """The bundled one, and those in the user's folder."""
+    """The bundled one, those in the user's folder, and those that he added on the Data page."""
     found = [SAMPLE_DATASET] if SAMPLE_DATASET.is_dir() else []
     if home.datasets.is_dir():
         found += sorted(p for p in home.datasets.iterdir() if not p.name.startswith("."))
-    return found
+    added = (Path(p) for p in load_settings(home).data_paths)
+    return found + [p for p in added if p.exists() and p not in found]

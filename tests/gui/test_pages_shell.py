@@ -380,3 +380,20 @@ def test_settings_in_a_home_that_cannot_be_written_still_hold_and_say_so(
     error = deck.window.notice_bar.error_card.error
     assert error is not None
     assert error.code == "folder.read_only"
+
+
+def test_the_default_precision_is_what_a_new_run_starts_with(deck: Deck, qtbot) -> None:
+    deck.window.ctx.settings.change(precision="fp32")
+    page = open_page(deck, qtbot, "train", model="deepdeck-starter")
+    assert page.form.values()["precision"] == "fp32"  # type: ignore[attr-defined]
+
+
+def test_a_dataset_added_on_the_data_page_is_offered_on_the_train_page(
+    deck: Deck, data: DataPage, qtbot, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text(json.dumps({"text": "hello"}) + "\n", encoding="utf-8")
+    data.add(file)
+    page = open_page(deck, qtbot, "train")
+    box = page.form.data_box  # type: ignore[attr-defined]
+    assert box.findData(str(file)) >= 0
