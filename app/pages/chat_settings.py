@@ -80,7 +80,8 @@ class ChatSettingsCard(Card):
         for view in servers:
             ready = view.state.ready
             if ready is not None:
-                self.server_box.addItem(f"{ready.model_id}  {ready.url}", view.run_id)
+                port = ready.url.rpartition(":")[2]
+                self.server_box.addItem(f"{ready.model_id} · {port}", view.run_id)
         self.server_box.setCurrentIndex(self.server_box.findData(chosen))
         self.server_box.setToolTip(self.server_box.currentText())
 

@@ -37,9 +37,11 @@ class DeployPage(Page):
         self._error_of = ""
         self.copy_button = self.add_action(Button(icon_name="key-outline"))
         self.chat_button = self.add_action(Button(icon_name="message-text-outline"))
+        self.form_button = self.add_action(Button(icon_name="tune-variant"))
         self.toggle_button = self.add_action(Button(kind="primary", icon_name="play"))
         self.copy_button.clicked.connect(self._copy_key)
         self.chat_button.clicked.connect(self._chat)
+        self.form_button.clicked.connect(self.show_form)
         self.toggle_button.clicked.connect(self._toggle)
         self.form.start_asked.connect(self._start)
         self.model.changed.connect(self._refresh)
@@ -94,6 +96,9 @@ class DeployPage(Page):
         """All texts of the header."""
         self.copy_button.set_text(self.tr("Copy key"), self.tr("The API key, for other programs"))
         self.chat_button.set_text(self.tr("Open in chat"))
+        self.form_button.set_text(
+            self.tr("Other settings"), self.tr("Choose model, adapter and port anew")
+        )
         self._refresh()
 
     def _refresh(self) -> None:
@@ -102,6 +107,7 @@ class DeployPage(Page):
         ready = state == "ready"
         self.copy_button.setVisible(ready)
         self.chat_button.setVisible(ready)
+        self.form_button.setVisible(state in ("ended", "failed"))
         self.toggle_button.setVisible(view is not None)
         self._show_toggle()
         if view is None:

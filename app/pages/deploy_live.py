@@ -45,6 +45,25 @@ class Tile(Card):
         set_role(self._note, "ok" if met else "muted")
 
 
+class CurlField(CopyField):
+    """Shows the command line with dots for the key, copies it with the key."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent=parent)
+        self._whole = ""
+
+    def set_line(self, line: str, key: str) -> None:
+        """The whole line, and the part of it that eyes behind the user must not read."""
+        if line != self._whole:
+            self._whole = line
+            self.set_text(line.replace(key, "•" * 8) if key else line)
+
+    @property
+    def text(self) -> str:
+        """What is copied."""
+        return self._whole
+
+
 class DeployLive(QWidget):
     """Everything below the header while a server lives, and its last figures afterwards."""
 
@@ -68,7 +87,7 @@ class DeployLive(QWidget):
         self.access = Card()
         self.address = CopyField()
         self.key = CopyField(secret=True)
-        self.curl = CopyField()
+        self.curl = CurlField()
         self.access_rows = {
             "address": FormRow(self.address),
             "key": FormRow(self.key),
@@ -142,8 +161,8 @@ class DeployLive(QWidget):
         column.setSpacing(GAP)
         column.addWidget(self.loading)
         column.addWidget(self.access)
-        column.addWidget(self._figures_box, 1)
-        column.addStretch(0)
+        column.addWidget(self._figures_box, 1000)
+        column.addStretch(1)  # while it loads there is nothing else to fill the page
 
     # what is shown
 
@@ -167,7 +186,8 @@ class DeployLive(QWidget):
         if ready is not None:
             self.address.set_text(f"{ready.url}/v1")
             self.key.set_text(self._key)
-            self.curl.set_text(curl_line(ready.url, self._key, ready.model_id))
+            line = curl_line(ready.url, self._key, ready.model_id)
+            self.curl.set_line(line, self._key)
             self._show_figures()
             self._show_requests()
             for plot in self.plots.values():
@@ -267,7 +287,7 @@ class DeployLive(QWidget):
         rows["address"].set_texts(self.tr("Address"), self.tr("The base URL for OpenAI clients."))
         rows["key"].set_texts(self.tr("API key"), self.tr("Sent with every request."))
         rows["curl"].set_texts(
-            self.tr("Try it in a terminal"), self.tr("This line contains the key.")
+            self.tr("Try it in a terminal"), self.tr("What is copied contains the key.")
         )
         self.address.set_name(self.tr("Address"))
         self.key.set_name(self.tr("API key"))

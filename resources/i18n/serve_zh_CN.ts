@@ -380,8 +380,8 @@
             <translation>在终端中试用</translation>
         </message>
         <message>
-            <source>This line contains the key.</source>
-            <translation>此命令包含密钥。</translation>
+            <source>What is copied contains the key.</source>
+            <translation>复制的内容包含密钥。</translation>
         </message>
         <message>
             <source>Command line</source>
@@ -477,6 +477,14 @@
         <message>
             <source>Open in chat</source>
             <translation>打开对话</translation>
+        </message>
+        <message>
+            <source>Other settings</source>
+            <translation>更改设置</translation>
+        </message>
+        <message>
+            <source>Choose model, adapter and port anew</source>
+            <translation>重新选择模型、适配器和端口</translation>
         </message>
         <message>
             <source>Local API</source>

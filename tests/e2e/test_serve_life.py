@@ -197,6 +197,8 @@ def test_adapter_and_base_are_two_models_of_one_server(tmp_path: Path, model: Pa
         }
         assert texts["tiny"]["choices"][0]["text"] != texts["tiny+legal-qa"]["choices"][0]["text"]
         assert texts[None]["model"] == "tiny+legal-qa"
+        alone = client.post("/v1/completions", json=LONG | {"model": "legal-qa"}).json()
+        assert alone["choices"] == texts[None]["choices"]
         assert server.state.ready.adapter == "legal-qa"
 
 

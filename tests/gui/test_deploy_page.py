@@ -53,6 +53,8 @@ def test_one_button_starts_and_stops_the_api(deploy: DeployPage, qtbot: QtBot) -
         httpx.get(health)
     assert deploy.toggle_button.accessibleName() == "Start again"
     assert not deploy.live.access.isVisible()
+    deploy.form_button.click()
+    assert deploy.form.isVisible()
 
 
 def test_requests_and_figures_come_in_live(deploy: DeployPage, qtbot: QtBot) -> None:
@@ -78,6 +80,7 @@ def test_the_key_is_masked_and_copied_whole(deploy: DeployPage, qtbot: QtBot) ->
     line = QGuiApplication.clipboard().text()
     assert line.startswith("curl http://127.0.0.1:")
     assert key in line
+    assert key not in deploy.live.curl.line.text()
 
 
 def test_a_taken_port_is_a_red_card_that_leaves_the_form(deploy: DeployPage) -> None:

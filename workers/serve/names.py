@@ -38,3 +38,13 @@ def model_ids(
     base = base_id(document, spec)
     label = adapter_label(spec.adapter) if spec.adapter else ""
     return {(f"{base}+{label}" if name else base): name for name in adapters}
+
+
+def aliases(spec: ServeSpec, ids: dict[str, str | None]) -> dict[str, str]:
+    """What else people call the adapter: its label alone, and the id of its training run."""
+    if not spec.adapter:
+        return {}
+    tuned = next(iter(ids))
+    folder = Path(spec.adapter)
+    found = {adapter_label(spec.adapter), folder.parent.name if folder.name == "adapter" else ""}
+    return {name: tuned for name in found - {""} - set(ids)}

@@ -134,7 +134,7 @@ class _Life:
         engine = BatchedEngine(self._spec)
         facts = engine.load(self._progress)
         ids = names.model_ids(self._context.document, self._spec, facts.adapters)
-        return Loaded(engine, prompter, facts, ids)
+        return Loaded(engine, prompter, facts, ids, names.aliases(self._spec, ids))
 
     def _progress(self, phase: str, fraction: float | None, detail: str) -> None:
         if self._context.stop_requested:

@@ -29,6 +29,8 @@ class Loaded:
     facts: ModelFacts
     model_ids: dict[str, str | None]
     """Public name to the engine's adapter name; the first is the default."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Other words that mean one of them: the adapter alone, its run's id."""
 
 
 @dataclass
@@ -68,6 +70,7 @@ def resolve_model(loaded: Loaded, wanted: str | None) -> tuple[str, str | None]:
         ApiError: 404 with the names that exist.
     """
     name = wanted or next(iter(loaded.model_ids))
+    name = loaded.aliases.get(name, name)
     if name not in loaded.model_ids:
         names = ", ".join(loaded.model_ids)
         raise ApiError(
