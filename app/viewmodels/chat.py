@@ -186,7 +186,7 @@ class ChatModel(QObject):
         self.changed.emit()
 
 
-class ApiFailed(Exception):  # noqa: N818 - what the server said
+class ApiFailed(Exception):
     """The API said no, or nothing."""
 
 

@@ -168,6 +168,27 @@ def test_a_step_that_fails_ends_its_answers_and_the_next_ones_are_served(
     assert asyncio.run(serve()) == expected
 
 
+def test_an_engine_that_fails_three_times_in_a_row_says_that_it_is_dead(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> object:
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr("workers.serve.engines.batched.choose", never)
+
+    async def serve() -> None:
+        with running_engine(llama) as engine:
+            for _ in range(3):
+                assert engine.stats().failed == ""
+                with pytest.raises(EngineError):
+                    await collect(engine.submit([5, 6], greedy(4), None))
+            assert "no memory left" in engine.stats().failed
+            with pytest.raises(EngineError):
+                engine.submit([5, 6], greedy(4), None)
+
+    asyncio.run(serve())
+
+
 def test_answers_end_at_an_end_token_or_where_the_context_ends(llama: Path) -> None:
     prompt = ragged_prompts(1)[0]
     stop = expected_greedy(llama, [prompt], [1])[0][0]

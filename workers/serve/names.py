@@ -47,4 +47,4 @@ def aliases(spec: ServeSpec, ids: dict[str, str | None]) -> dict[str, str]:
     tuned = next(iter(ids))
     folder = Path(spec.adapter)
     found = {adapter_label(spec.adapter), folder.parent.name if folder.name == "adapter" else ""}
-    return {name: tuned for name in found - {""} - set(ids)}
+    return dict.fromkeys(found - {""} - set(ids), tuned)
