@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.bridge import Bridge, MachineSample
 from app.viewmodels.train_eta import Eta, SteadyEta, remaining
@@ -15,6 +15,10 @@ from core.supervisor import RunView
 
 if TYPE_CHECKING:
     from core.services import Services
+
+
+_TELL_EVERY_S = 0.3
+"""While history is read: pages that are drawn anew for each bite would take longer than it."""
 
 
 class TrainRunModel(QObject):
@@ -39,6 +43,11 @@ class TrainRunModel(QObject):
         self.gpu_reason = bridge.machine.gpu_reason
         self._asked_id = ""
         self._eta = SteadyEta()
+        self._told_s = 0.0
+        self._hurry = QTimer(self)
+        self._hurry.setSingleShot(True)
+        self._hurry.setInterval(0)
+        self._hurry.timeout.connect(bridge.tick)
         bridge.run_changed.connect(self._run_changed)
         bridge.machine_sampled.connect(self._machine_sampled)
 
@@ -190,10 +199,17 @@ class TrainRunModel(QObject):
             self.asked = None
         if view.stopping:
             self.asked = "stop"
+        if not view.caught_up:
+            # A long history is read bite after bite, the window's own events in between, instead
+            # of one bite a tick: somebody is waiting for it.
+            self._hurry.start()
         if replaced:
             self.gpu_memory = {}
             self.curves_replaced.emit()
-        self.changed.emit()
+        now = time.monotonic()
+        if replaced or view.caught_up or now - self._told_s > _TELL_EVERY_S:
+            self._told_s = now
+            self.changed.emit()
 
     def _leave(self) -> None:
         """Living runs stay followed, so that the window can say when they end."""
