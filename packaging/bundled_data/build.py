@@ -103,6 +103,18 @@ def train_samples(entries: list[Entry], rng: random.Random) -> list[Sample]:
     return result
 
 
+def quick_samples(
+    domain: list[Sample], general: list[Sample], core: set[str], rng: random.Random
+) -> list[Sample]:
+    """Return a part that two cores learn in about a minute: core, as much else, conversation."""
+    essential = [item for item in domain if item["source"] in core]
+    others = [item for item in domain if item["source"] not in core]
+    talk = rng.sample(general, len(essential) // 3)
+    chosen = [*essential, *rng.sample(others, len(essential)), *talk]
+    rng.shuffle(chosen)
+    return chosen
+
+
 def eval_entries(entries: list[Entry], limit: int, rng: random.Random) -> list[Entry]:
     """Return up to ``limit`` held-out entries a language."""
     by_lang: dict[str, list[Entry]] = defaultdict(list)
@@ -148,6 +160,10 @@ def build(manuals: Path, target: Path, seed: int = 20) -> None:
     general = [sample(q, a, s, lang) for s, lang, q, a in general_pairs(rng)]
     rng.shuffle(general)
     write_jsonl(target / "train" / "general" / "everyday.jsonl", general)
+    everything = [item for samples in domain.values() for item in samples]
+    core = {entry.source for entry in entries if is_core(entry)}
+    quick = quick_samples(everything, general, core, random.Random(seed))
+    write_jsonl(target / "quick" / "train.jsonl", quick)
     accuracy = [
         sample(rng.choice(plain_questions(e)), e.answer, e.source, e.lang)
         for e in eval_entries(entries, EVAL_LIMIT, rng)

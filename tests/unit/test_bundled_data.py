@@ -84,6 +84,13 @@ def test_no_question_is_asked_twice_in_training() -> None:
     assert len(set(asked)) > 0.99 * len(asked)
 
 
+def test_the_quick_part_is_a_part_of_the_training_files() -> None:
+    lines = {json.dumps(s, sort_keys=True) for part in PARTS[:2] for s in load(part)}
+    quick = [json.dumps(s, sort_keys=True) for s in load("quick")]
+    assert 600 <= len(quick) <= 1500
+    assert set(quick) <= lines
+
+
 def test_the_hashes_and_counts_of_all_files_are_recorded(about: dict[str, Any]) -> None:
     found = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.jsonl")}
     assert set(about["files"]) == found
