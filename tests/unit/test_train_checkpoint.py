@@ -21,6 +21,7 @@ from core.protocol.events import (
     TrainStep,
 )
 from core.runlog.run_dir import RunDir
+from tests.fakes.runs import events_of
 from tests.tiny_models import ARCHITECTURES
 from tests.train_runs import last_word, make_run, of, run_here, tiny_model, write_data
 from workers.train import checkpoint_files as files
@@ -44,9 +45,17 @@ def run_of(shared: Path, runs: Path, arch: str = "llama", **values: Any) -> RunD
     return make_run(runs, shared / arch, shared / "data.jsonl", **(defaults | values))
 
 
-def broken_off(run: RunDir, after_step: int) -> RunDir:
-    """The same run as if it had been killed after the checkpoint of `after_step`."""
-    copy = RunDir(run.path.with_name(f"{run.path.name}-{after_step}"))
+@pytest.fixture(scope="module")
+def unbroken(shared: Path) -> RunDir:
+    """A whole run with a checkpoint at every step. Read only."""
+    run = run_of(shared, shared / "runs")
+    assert last_word(run_here(run)).outcome == "completed"
+    return run
+
+
+def broken_off(run: RunDir, after_step: int, runs: Path) -> RunDir:
+    """A copy of the run as if it had been killed after the checkpoint of `after_step`."""
+    copy = RunDir(runs / f"broken-{after_step}")
     shutil.copytree(run.path, copy.path)
     shutil.rmtree(copy.adapter)
     for folder in copy.checkpoints.iterdir():
@@ -59,24 +68,23 @@ def broken_off(run: RunDir, after_step: int) -> RunDir:
     return copy
 
 
-def steps_of(run: RunDir, events: list[Any]) -> dict[int, tuple[float, float, float]]:
+def steps_of(events: list[Any]) -> dict[int, tuple[float, float, float]]:
     return {e.step: (e.loss, e.grad_norm, e.learning_rate) for e in of(TrainStep, events)}
 
 
 @pytest.mark.parametrize("after_step", [1, 3, 4, 7])
 def test_a_resumed_run_ends_with_the_same_bytes_as_the_unbroken_one(
-    shared: Path, tmp_path: Path, after_step: int
+    unbroken: RunDir, tmp_path: Path, after_step: int
 ) -> None:
     """Dropout, accumulation of unequal rows; the epoch of 22 samples ends within step 4."""
-    unbroken = run_of(shared, tmp_path)
-    whole = run_here(unbroken)
-    copy = broken_off(unbroken, after_step)
+    whole = events_of(unbroken)
+    copy = broken_off(unbroken, after_step, tmp_path)
     resumed = run_here(copy)
     assert of(RunStarted, resumed)[-1].resumed_from_step == after_step
     assert [e.seq for e in resumed] == list(range(1, len(resumed) + 1))
     after = [e for e in resumed if e.seq > of(RunStarted, resumed)[-1].seq]
-    expected = {k: v for k, v in steps_of(unbroken, whole).items() if k > after_step}
-    assert steps_of(copy, after) == expected
+    expected = {k: v for k, v in steps_of(whole).items() if k > after_step}
+    assert steps_of(after) == expected
     assert (copy.adapter / WEIGHTS).read_bytes() == (unbroken.adapter / WEIGHTS).read_bytes()
     last = files.folder_name(8)
     for name in (WEIGHTS, "optimizer.safetensors", "random.safetensors"):
@@ -88,36 +96,35 @@ def test_a_resumed_run_ends_with_the_same_bytes_as_the_unbroken_one(
 def test_every_architecture_resumes_bit_for_bit(shared: Path, tmp_path: Path, arch: str) -> None:
     unbroken = run_of(shared, tmp_path, arch, steps=4)
     assert last_word(run_here(unbroken)).outcome == "completed"
-    copy = broken_off(unbroken, 2)
+    copy = broken_off(unbroken, 2, tmp_path)
     assert last_word(run_here(copy)).outcome == "completed"
     assert (copy.adapter / WEIGHTS).read_bytes() == (unbroken.adapter / WEIGHTS).read_bytes()
 
 
 def test_dropout_really_draws_numbers_so_that_the_test_above_means_something(
-    shared: Path, tmp_path: Path
+    unbroken: RunDir, shared: Path, tmp_path: Path
 ) -> None:
     calm = {"rank": 4, "target_modules": ["all-linear"], "dropout": 0.0}
-    first, second = run_of(shared, tmp_path), run_of(shared, tmp_path, lora=calm)
-    losses = [steps_of(r, run_here(r)) for r in (first, second)]
-    assert losses[0][8] != losses[1][8]
+    without = steps_of(run_here(run_of(shared, tmp_path, lora=calm)))
+    assert without[8] != steps_of(events_of(unbroken))[8]
 
 
-def test_evaluation_and_samples_do_not_change_what_is_learned(shared: Path, tmp_path: Path) -> None:
-    plain = run_of(shared, tmp_path)
+def test_evaluation_and_samples_do_not_change_what_is_learned(
+    unbroken: RunDir, shared: Path, tmp_path: Path
+) -> None:
     watched = run_of(
         shared, tmp_path, eval_every_steps=2, sample_prompts=["What is fox?"], save_every_steps=0
     )
-    for run in (plain, watched):
-        run_here(run)
-    assert (plain.adapter / WEIGHTS).read_bytes() == (watched.adapter / WEIGHTS).read_bytes()
+    run_here(watched)
+    assert (unbroken.adapter / WEIGHTS).read_bytes() == (watched.adapter / WEIGHTS).read_bytes()
 
 
 def test_a_resumed_run_does_not_evaluate_the_start_again_but_still_knows_it(
     shared: Path, tmp_path: Path
 ) -> None:
-    unbroken = run_of(shared, tmp_path, eval_every_steps=3)
-    whole = run_here(unbroken)
-    copy = broken_off(unbroken, 4)
+    evaluated = run_of(shared, tmp_path, eval_every_steps=3)
+    whole = run_here(evaluated)
+    copy = broken_off(evaluated, 4, tmp_path)
     resumed = run_here(copy)
     assert last_word(resumed).result["eval_before"] == last_word(whole).result["eval_before"]
     assert [e.step for e in of(EvalDone, resumed)] == [0, 3, 6, 8]
@@ -143,11 +150,9 @@ def damage_manifest(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [damage_size, damage_bit, damage_missing, damage_manifest])
 def test_a_damaged_checkpoint_is_named_and_an_older_one_used(
-    shared: Path, tmp_path: Path, damage: Callable[[Path], None]
+    unbroken: RunDir, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    unbroken = run_of(shared, tmp_path)
-    run_here(unbroken)
-    copy = broken_off(unbroken, 5)
+    copy = broken_off(unbroken, 5, tmp_path)
     damage(copy.checkpoints / "step-000005")
     events = run_here(copy)
     (alarm,) = [a for a in of(AlarmRaised, events) if a.alarm == "checkpoint_damaged"]
@@ -157,11 +162,9 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_used(
 
 
 def test_with_no_whole_checkpoint_the_run_starts_again_and_says_why(
-    shared: Path, tmp_path: Path
+    unbroken: RunDir, tmp_path: Path
 ) -> None:
-    unbroken = run_of(shared, tmp_path)
-    run_here(unbroken)
-    copy = broken_off(unbroken, 1)
+    copy = broken_off(unbroken, 1, tmp_path)
     damage_bit(copy.checkpoints / "step-000001")
     events = run_here(copy)
     assert of(RunStarted, events)[-1].resumed_from_step == 0
@@ -180,19 +183,17 @@ def test_changed_data_are_not_trained_on_by_a_resume(tmp_path: Path) -> None:
     model, data = tiny_model(tmp_path / "m"), write_data(tmp_path / "d.jsonl")
     unbroken = make_run(tmp_path / "runs", model, data, save_every_steps=1, keep_checkpoints=9)
     run_here(unbroken)
-    copy = broken_off(unbroken, 3)
+    copy = broken_off(unbroken, 3, tmp_path)
     write_data(data, 24)
     error = last_word(run_here(copy)).error
     assert error is not None
     assert error.code == ErrorCode.RUN_NOT_RESUMABLE
 
 
-def test_a_checkpoint_holds_no_base_weights_and_no_pickle(shared: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_holds_no_base_weights_and_no_pickle(unbroken: RunDir) -> None:
     from safetensors import safe_open
 
-    run = run_of(shared, tmp_path, steps=1)
-    run_here(run)
-    folder = run.checkpoints / "step-000001"
+    folder = unbroken.checkpoints / "step-000001"
     assert {p.suffix for p in folder.iterdir()} == {".safetensors", ".json"}
     with safe_open(folder / WEIGHTS, "pt") as f:
         names = list(f.keys())
@@ -243,10 +244,10 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing_behind(
 
 
 def test_a_resumed_run_does_not_write_over_the_checkpoint_it_came_from(
-    shared: Path, tmp_path: Path
+    unbroken: RunDir, tmp_path: Path
 ) -> None:
-    run = run_of(shared, tmp_path)
-    run_here(run)
+    run = RunDir(tmp_path / "again")
+    shutil.copytree(unbroken.path, run.path)
     folder = run.checkpoints / "step-000008"
     before = folder.stat().st_ino
     shutil.rmtree(run.adapter)
