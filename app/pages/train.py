@@ -45,6 +45,7 @@ class TrainPage(Page):
         self._connect()
 
     def _make_actions(self) -> None:
+        self.start_button = self.add_action(self.form.start_button)
         self.new_button = self.add_action(Button(icon_name="plus"))
         self.resume_button = self.add_action(Button(icon_name="play"))
         self.pause_button = self.add_action(Button(icon_name="pause"))
@@ -140,6 +141,7 @@ class TrainPage(Page):
 
     def _show_actions(self, view: RunView | None) -> None:
         alive = view is not None and view.alive
+        self.start_button.setVisible(view is None)
         self.new_button.setVisible(view is not None and not alive)
         self.resume_button.setVisible(view is not None and self.model.can_resume)
         for button in (self.pause_button, self.save_button, self.stop_button):

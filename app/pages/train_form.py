@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 from app import messages
 from app.pages.base import AppContext
 from app.pages.train_plan import PlanCard
+from app.pages.train_reveal import reveal
 from app.pages.train_texts import TrainTexts
 from app.text import parameters_text
 from app.viewmodels import train_form as form
@@ -301,7 +302,7 @@ class TrainForm(QWidget):
         if any(key in self.advanced_lines for key in found):
             self.advanced_button.setChecked(True)
         first = next((key for key in self.rows if key in found), "amount")
-        self.rows[first].field.setFocus()
+        reveal(self.rows[first])
 
     def start(self) -> None:
         """Check everything, then ask the page to start."""
@@ -329,7 +330,7 @@ class TrainForm(QWidget):
         self.rows[key].set_error(f"{text.message} {text.hint}".strip())
         if key in self.advanced_lines:
             self.advanced_button.setChecked(True)
-        self.rows[key].field.setFocus()
+        reveal(self.rows[key])
         return True
 
     # Data

@@ -24,7 +24,7 @@ _WIDTH_PX = 300
 
 
 class PlanCard(Card):
-    """Facts of the plan and the button that starts it.
+    """Facts of the plan, and the button that starts it; the page puts that into its header.
 
     Args:
         ctx: the application.
@@ -49,8 +49,8 @@ class PlanCard(Card):
         self.facts = FactList()
         self._note = label("", "muted", wrap=True)
         self.start_button = Button(kind="primary", icon_name="play")
-        for widget in (self.facts, self._note, self.start_button):
-            self.body.addWidget(widget)
+        self.body.addWidget(self.facts)
+        self.body.addWidget(self._note)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_DELAY_MS)

@@ -121,10 +121,14 @@ def problems(values: dict[str, Any]) -> dict[str, FieldProblem]:
         for error in e.errors():
             path = ".".join(str(p) for p in error["loc"] if isinstance(p, str))
             limits = error.get("ctx") or {}
-            limit = next((str(v) for v in limits.values()), "")
+            limit = next((_plain(v) for v in limits.values()), "")
             found.setdefault(path, FieldProblem(error["type"], limit))
         return found
     return {}
+
+
+def _plain(limit: Any) -> str:
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
 
 
 def usable_models(models: list[ModelInfo]) -> list[ModelInfo]:

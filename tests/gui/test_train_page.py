@@ -96,11 +96,13 @@ def test_every_wrong_field_is_marked_at_once_and_nothing_is_started(page, home):
     form.advanced_lines["lora.rank"].setText("0")
     form.amount_line.setText("0")
     click(form.start_button)
-    assert form.rows["learning_rate"].error == "Must be above 0.0."
+    assert form.rows["learning_rate"].error == "Must be above 0."
     assert form.rows["batch_size"].error == "Must be a whole number."
     assert form.rows["lora.rank"].error == "Must be at least 1."
     assert form.rows["amount"].error == "Must be at least 1."
     assert form.advanced.isVisible()
+    first = form.rows["amount"]
+    assert not first.visibleRegion().isEmpty()
     assert not home.runs.exists()
 
 
