@@ -128,11 +128,13 @@ class _Life:
         self._progress("loading_model", None, path.name)
         inspect_model(path).usable()  # headers only: a clear word before anything heavy
         from workers.serve.engines.batched import BatchedEngine
+        from workers.serve.engines.gguf_speed import headers_read_once
         from workers.serve.text.prompts import Prompter
 
-        prompter = Prompter.load(path)
         engine = BatchedEngine(self._spec)
-        facts = engine.load(self._progress)
+        with headers_read_once():
+            prompter = Prompter.load(path)
+            facts = engine.load(self._progress)
         ids = names.model_ids(self._context.document, self._spec, facts.adapters)
         return Loaded(engine, prompter, facts, ids, names.aliases(self._spec, ids))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +153,7 @@ def _load_weights(spec: ServeSpec, dtype: torch.dtype, progress: Progress) -> An
     if "gguf_file" not in arguments:
         arguments["use_safetensors"] = True
     try:
-        with _watched_loading(progress, path.name):
+        with _watched_loading(progress, path.name, from_gguf="gguf_file" in arguments):
             return AutoModelForCausalLM.from_pretrained(
                 source, dtype=dtype, attn_implementation="sdpa", **arguments
             )
@@ -163,33 +165,52 @@ def _load_weights(spec: ServeSpec, dtype: torch.dtype, progress: Progress) -> An
         ) from e
 
 
+_BARS = (
+    # transformers' modules with a progress bar, and the part of the loading that each stands for
+    ("transformers.modeling_gguf_pytorch_utils", 0.0, 0.8),
+    ("transformers.core_model_loading", 0.8, 0.9),
+)
+
+
 @contextlib.contextmanager
-def _watched_loading(progress: Progress, name: str) -> Iterator[None]:
-    """Turn transformers' progress bar of weights into `run.phase` events."""
-    from transformers import core_model_loading
+def _watched_loading(progress: Progress, name: str, *, from_gguf: bool) -> Iterator[None]:
+    """Turn transformers' progress bars into `run.phase` events."""
     from transformers.utils import logging as transformers_logging
 
-    original = getattr(core_model_loading, "tqdm", None)
-
-    class Bar:
-        def __init__(self, items: Any = None, *_args: Any, **_kwargs: Any) -> None:
-            self._items = list(items or ())
-
-        def __iter__(self) -> Iterator[Any]:
-            step = max(1, len(self._items) // 20)
-            for i, item in enumerate(self._items):
-                if i % step == 0:
-                    progress("loading_model", 0.9 * i / len(self._items), name)
-                yield item
-
     transformers_logging.disable_progress_bar()
-    if original is not None:
-        core_model_loading.tqdm = Bar
-    try:
+    with contextlib.ExitStack() as restored:
+        for module_name, start, end in _BARS:
+            module = importlib.import_module(module_name)
+            if not hasattr(module, "tqdm"):
+                continue
+            low = start if from_gguf else 0.0
+            bar = functools.partial(_Bar, progress, name, low, end)
+            restored.callback(setattr, module, "tqdm", module.tqdm)
+            setattr(module, "tqdm", bar)  # noqa: B010 - mypy knows the module's own type
         yield
-    finally:
-        if original is not None:
-            core_model_loading.tqdm = original
+
+
+class _Bar:
+    """Stands in for tqdm around a loop: says how far it is instead of drawing."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        name: str,
+        start: float,
+        end: float,
+        items: Iterable[Any] = (),
+        **_more: Any,
+    ) -> None:
+        self._progress, self._name = progress, name
+        self._start, self._end = start, end
+        self._items = list(items)
+
+    def __iter__(self) -> Iterator[Any]:
+        span = (self._end - self._start) / max(1, len(self._items))
+        for done, item in enumerate(self._items):
+            self._progress("loading_model", self._start + span * done, self._name)
+            yield item
 
 
 def _load_adapter(model: Any, path: Path) -> Any:
