@@ -244,8 +244,9 @@ def test_a_foreign_process_with_the_old_pid_is_never_signaled(runs: Runs, home: 
         stranger.wait()
 
 
-@pytest.mark.parametrize("pid", [1, 0, -1, os.getpid()])
-def test_no_process_file_can_make_us_signal_ourselves_or_everybody(runs: Runs, pid: int) -> None:
+@pytest.mark.parametrize("named", ["1", "0", "-1", "ourselves"])
+def test_no_process_file_can_make_us_signal_ourselves_or_everybody(runs: Runs, named: str) -> None:
+    pid = os.getpid() if named == "ourselves" else int(named)
     run = runs.make()
     run.process_json.write_text(json.dumps({"pid": pid, "create_time": 1.0}))
     os.utime(run.run_json, (1.0, 1.0))
