@@ -84,11 +84,10 @@ class MetricTableModel(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Titles with their units."""
+        """Titles."""
         if orientation != Qt.Orientation.Horizontal or role != Qt.ItemDataRole.DisplayRole:
             return None
-        column = self._columns[section]
-        return f"{column.title} ({column.unit})" if column.unit else column.title
+        return self._columns[section].title
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """The value; screen readers get the column's name with it."""
@@ -100,7 +99,7 @@ class MetricTableModel(QAbstractTableModel):
             return self._text(index.row(), self._columns[index.column()])
         if role == Qt.ItemDataRole.AccessibleTextRole:
             column = self._columns[index.column()]
-            return f"{column.title} {self._text(index.row(), column)} {column.unit}".strip()
+            return f"{column.title} {self._text(index.row(), column)}"
         return None
 
     def _text(self, row: int, column: Column) -> str:
@@ -112,7 +111,8 @@ class MetricTableModel(QAbstractTableModel):
             return ""
         if column.key == "elapsed_s":
             return format_duration(value)
-        return f"{value:.{column.digits}g}" if math.isfinite(value) else "NaN"
+        figure = f"{value:.{column.digits}g}" if math.isfinite(value) else "NaN"
+        return f"{figure} {column.unit}" if column.unit else figure
 
     def _value(self, key: str, step: int) -> float | None:
         assert self._run is not None

@@ -79,6 +79,7 @@ class MetricPlot(QFrame):
         self.view.reset_requested.connect(self.reset)
         self.view.menu_requested.connect(self.menu_requested)
         self.view.pressed.connect(self.setFocus)
+        self.view.resized.connect(self._touched)  # marks and columns are in pixels
         ThemeManager.current().changed.connect(self._recolor)
 
     def read_out(

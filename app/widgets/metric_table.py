@@ -77,10 +77,10 @@ class MetricTable(QTableView):
                 Column("elapsed_s", self.tr("Time")),
                 Column("loss", self.tr("Loss")),
                 Column("eval_loss", self.tr("Eval loss")),
-                Column("grad_norm", self.tr("Gradient norm")),
-                Column("learning_rate", self.tr("Learning rate"), digits=3),
-                Column("memory_gib", self.tr("Memory"), "GiB"),
-                Column("tokens_per_second", self.tr("Speed"), self.tr("tok/s")),
+                Column("grad_norm", self.tr("Grad. norm")),
+                Column("learning_rate", self.tr("Learn. rate"), digits=3),
+                Column("memory_gib", self.tr("Memory"), "GiB", digits=3),
+                Column("tokens_per_second", self.tr("tok/s")),
             ]
         )
 

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.widgets.buttons import Button
-from app.widgets.card import GAP
+from app.widgets.card import GAP, Card
 from app.widgets.labels import label
 from app.widgets.metric_plot import MetricPlot
 from app.widgets.metric_table import MetricTable
@@ -104,12 +104,15 @@ class PlotPanel(QWidget):
             grid.addWidget(plot, number // columns, number % columns)
         self.split = QSplitter(Qt.Orientation.Vertical)
         self.split.setChildrenCollapsible(False)
+        self.split.setHandleWidth(GAP)
         self.split.addWidget(self.grid)
-        self.split.addWidget(self.table)
+        self.table_card = Card()
+        self.table_card.body.addWidget(self.table)
+        self.split.addWidget(self.table_card)
         self.split.setStretchFactor(0, 3)
         self.split.setStretchFactor(1, 1)
         self.table.setMinimumHeight(150)
-        self.table.setVisible(False)
+        self.table_card.setVisible(False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -120,7 +123,7 @@ class PlotPanel(QWidget):
         self.mode_box.activated.connect(self._mode_chosen)
         self.smooth_slider.valueChanged.connect(self._slider_moved)
         self.follow_button.clicked.connect(self.axis.set_follow)
-        self.table_button.toggled.connect(self.table.setVisible)
+        self.table_button.toggled.connect(self.table_card.setVisible)
         self.export_button.clicked.connect(self._export_menu)
         self.axis.follow_changed.connect(self._show_follow)
         for plot in self.plots.values():

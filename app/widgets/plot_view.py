@@ -46,6 +46,7 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
     """The user chose a y range: automatic fitting ends."""
     reset_requested = Signal()
     pressed = Signal()
+    resized = Signal()
 
     def __init__(self, axis: XAxis, parent: QWidget | None = None) -> None:
         super().__init__(parent, background=None)
@@ -135,6 +136,7 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         if hasattr(self, "box"):
             self.box.setGeometry(self.area)
             self._backdrop = None
+            self.resized.emit()
 
     # Painting
 

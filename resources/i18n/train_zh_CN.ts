@@ -101,20 +101,16 @@
             <translation>评估损失</translation>
         </message>
         <message>
-            <source>Gradient norm</source>
+            <source>Grad. norm</source>
             <translation>梯度范数</translation>
         </message>
         <message>
-            <source>Learning rate</source>
+            <source>Learn. rate</source>
             <translation>学习率</translation>
         </message>
         <message>
             <source>Memory</source>
             <translation>内存</translation>
-        </message>
-        <message>
-            <source>Speed</source>
-            <translation>速度</translation>
         </message>
         <message>
             <source>tok/s</source>

@@ -479,3 +479,16 @@ def test_jumping_to_a_step_shows_its_neighbors_in_all_plots(qtbot, panel):
     assert panel.axis.view == pytest.approx((480, 520))
     assert panel.axis.hover == 500
     assert panel.plots["grad_norm"].items[0].drawn.xs.min() >= 478
+
+
+def test_marks_stay_on_their_steps_when_the_window_changes_its_size(qtbot, run, panel):
+    run.apply([AlarmRaised(alarm="loss_spike", step=250)])
+    panel.data_changed()
+    settle(qtbot, panel)
+    plot = panel.plots["loss"]
+    for size in ((500, 300), (1200, 700)):
+        panel.resize(*size)
+        settle(qtbot, panel)
+        mark = plot._painter._placed.alarms[0]
+        assert mark.x() == pytest.approx(plot.view.x_pixel(250), abs=1)
+        assert plot.view.area.contains(mark)
