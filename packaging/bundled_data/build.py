@@ -106,11 +106,11 @@ def train_samples(entries: list[Entry], rng: random.Random) -> list[Sample]:
 def quick_samples(
     domain: list[Sample], general: list[Sample], core: set[str], rng: random.Random
 ) -> list[Sample]:
-    """Return a part that two cores learn in about a minute: core, as much else, conversation."""
+    """Return a part that two cores learn in about a minute: core, others, conversation."""
     essential = [item for item in domain if item["source"] in core]
     others = [item for item in domain if item["source"] not in core]
-    talk = rng.sample(general, len(essential) // 3)
-    chosen = [*essential, *rng.sample(others, len(essential)), *talk]
+    talk = rng.sample(general, len(essential) // 4)
+    chosen = [*essential, *rng.sample(others, len(essential) // 2), *talk]
     rng.shuffle(chosen)
     return chosen
 
