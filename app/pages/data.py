@@ -85,6 +85,7 @@ class DataPage(Page):
         self.problem = ErrorCard()
         self._more_problems = label("", "warning", wrap=True)
         self.split_box = QComboBox()
+        self.split_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self._samples_card = Card()
         self._samples = QVBoxLayout()
         self._samples.setSpacing(8)
@@ -244,7 +245,8 @@ class DataPage(Page):
         self.strip.set_value("eval", count_text(evals) if opened else "")
         self.strip.set_value("size", size_text(opened.dataset.size_bytes) if opened else "")
         licence = opened.dataset.licence if opened else ""
-        self.strip.set_value("licence", licence.split(":")[0])
+        mixed = licence.startswith("LicenseRef-mixed")  # SPDX's way to name a license of its own
+        self.strip.set_value("licence", self.tr("mixed") if mixed else licence.split(":")[0])
         self.strip.setToolTip(licence)
         self._fill_splits(opened)
 

@@ -22,7 +22,8 @@ from app.widgets.metric_plot import MetricPlot
 from app.widgets.plot_export import free_path, save_png, save_svg
 from app.widgets.status_chip import STATUS_TONES
 from core.config.train import TrainSpec
-from core.errors import AppError
+from core.errors import AppError, ErrorInfo
+from core.services.train import TrainPlanPreview, TrainService
 from core.supervisor import RunView
 
 
@@ -207,14 +208,33 @@ class TrainPage(Page):
     # Actions
 
     def _start(self, spec: TrainSpec) -> None:
+        """Check model and data beside the window (a large file takes seconds), then start."""
         self.error_card.clear()
         self._error_of = ""
+        self.start_button.setEnabled(False)
+        self.set_facts(self.tr("Checking the model and the data …"))
+        service = self.ctx.services.train
+        self.ctx.background.run(
+            self, lambda: _checked(service, spec), self._start_checked, self._could_not_check
+        )
+
+    def _start_checked(self, found: TrainPlanPreview | AppError) -> None:
+        self.start_button.setEnabled(True)
+        self._refresh()
+        if isinstance(found, AppError):
+            self.form.show_problems(found)
+            return
         try:
-            self.model.follow(self.ctx.services.train.start(spec))
+            self.model.follow(self.ctx.services.train.start(found.spec, found))
         except AppError as e:
             self.form.show_problems(e)
             return
         self._show_live()
+
+    def _could_not_check(self, error: ErrorInfo) -> None:
+        self.start_button.setEnabled(True)
+        self._refresh()
+        self.show_error(error)
 
     def _resume(self) -> None:
         self._error_of = ""
@@ -299,3 +319,11 @@ def _open(path: Path) -> None:
 
 def _text(value: object) -> str | None:
     return str(value) if value else None
+
+
+def _checked(service: TrainService, spec: TrainSpec) -> TrainPlanPreview | AppError:
+    """The plan, or all that is wrong with the spec: an error with its list of problems."""
+    try:
+        return service.prepare(spec)
+    except AppError as e:
+        return e

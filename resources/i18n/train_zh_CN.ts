@@ -760,6 +760,10 @@
             <translation>关闭窗口后继续运行</translation>
         </message>
         <message>
+            <source>Checking the model and the data …</source>
+            <translation>正在检查模型和数据……</translation>
+        </message>
+        <message>
             <source>Saved {name}</source>
             <translation>已保存 {name}</translation>
         </message>

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import threading
 
 import pytest
 from PySide6.QtCore import Qt
@@ -128,11 +129,28 @@ def test_a_preset_fills_the_fields_and_every_one_can_be_changed(page):
     assert spec.steps == 1000
 
 
-def test_what_the_model_lacks_is_said_at_its_field(page, home):
+def test_what_the_model_lacks_is_said_at_its_field(page, qtbot, home):
     page.form.advanced_lines["lora.target_modules"].setText("no_such_layer")
     click(page.form.start_button)
+    qtbot.waitUntil(lambda: page.form.rows["lora.target_modules"].error != "")
     assert "no_such_layer" in page.form.rows["lora.target_modules"].error
+    assert page.form.start_button.isEnabled()
     assert not home.runs.exists()
+
+
+def test_the_window_stays_alive_while_the_data_is_checked(page, qtbot, home, monkeypatch):
+    gate = threading.Event()
+    service = page.ctx.services.train
+    prepare = service.prepare
+    monkeypatch.setattr(service, "prepare", lambda spec: (gate.wait(20), prepare(spec))[1])
+    page.form.advanced_lines["lora.target_modules"].setText("no_such_layer")
+    click(page.form.start_button)
+    assert not page.form.start_button.isEnabled()
+    assert "Checking" in page.facts_label.text()
+    gate.set()
+    qtbot.waitUntil(page.form.start_button.isEnabled)
+    assert page.form.rows["lora.target_modules"].error != ""
+    assert "Checking" not in page.facts_label.text()
 
 
 def test_bad_data_is_said_at_its_field(page, qtbot, tmp_path):
