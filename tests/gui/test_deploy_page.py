@@ -125,8 +125,8 @@ def test_a_living_server_is_found_by_a_page_that_opens_later(
         end_all(deck, qtbot)
 
 
-def test_every_word_changes_with_the_language(deploy: DeployPage, deck: Deck) -> None:
-    before = deploy.form.start_button.text()
+def test_every_word_changes_with_the_language(deploy: DeployPage, deck: Deck, qtbot: QtBot) -> None:
+    assert deploy.form.start_button.text() == "Start the API"
     deck.window.ctx.language.set_choice("zh_CN")
-    assert deploy.form.start_button.text() != before
+    qtbot.waitUntil(lambda: deploy.form.start_button.text() == "启动 API")
     assert deploy.title_label.full_text == "本地 API"
