@@ -11,6 +11,9 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 RESOURCES = PROJECT_ROOT / "resources"
 STARTER_MODEL = RESOURCES / "models" / "deepdeck-starter"
 SAMPLE_DATASET = RESOURCES / "datasets" / "deepdeck-sample"
+QUICK_DATASET = RESOURCES / "datasets" / "deepdeck-quick"
+"""A part of the sample that two cores learn in about a minute."""
+BUNDLED_DATASETS = (SAMPLE_DATASET, QUICK_DATASET)
 
 
 def default_home() -> Path:

@@ -22,7 +22,7 @@ from app.widgets.stat_strip import StatStrip
 from app.widgets.two_line_list import TwoLine, TwoLineList
 from core.datasets import DataReport, Dataset, Sample, open_dataset, read_samples, validate
 from core.errors import AppError, ErrorInfo
-from core.paths import SAMPLE_DATASET
+from core.paths import BUNDLED_DATASETS
 
 _LIST_WIDTH = 290
 _SAMPLES = 6
@@ -165,7 +165,7 @@ class DataPage(Page):
     @property
     def paths(self) -> list[Path]:
         """The bundled dataset, those of the home, those that the user added."""
-        found = [SAMPLE_DATASET] if SAMPLE_DATASET.is_dir() else []
+        found = [path for path in BUNDLED_DATASETS if path.is_dir()]
         made = self.ctx.services.home.datasets
         if made.is_dir():
             found += sorted(p for p in made.iterdir() if not p.name.startswith("."))
@@ -186,7 +186,7 @@ class DataPage(Page):
 
     def _row(self, path: Path) -> TwoLine:
         key = str(path)
-        kind = self.tr("bundled") if path == SAMPLE_DATASET else self.tr("added by you")
+        kind = self.tr("bundled") if path in BUNDLED_DATASETS else self.tr("added by you")
         if key in self._errors:
             return TwoLine(
                 key, path.name, self.tr("cannot be read"), "alert-circle-outline", "error"

@@ -12,7 +12,7 @@ from core.catalog import ModelInfo
 from core.config.app_settings import load_settings
 from core.config.presets import merge
 from core.config.train import TrainSpec
-from core.paths import SAMPLE_DATASET, Home
+from core.paths import BUNDLED_DATASETS, Home
 
 FieldKind = Literal["int", "float", "choice", "words"]
 
@@ -138,7 +138,7 @@ def usable_models(models: list[ModelInfo]) -> list[ModelInfo]:
 
 def known_datasets(home: Home) -> list[Path]:
     """The bundled one, those in the user's folder, and those that he added on the Data page."""
-    found = [SAMPLE_DATASET] if SAMPLE_DATASET.is_dir() else []
+    found = [path for path in BUNDLED_DATASETS if path.is_dir()]
     if home.datasets.is_dir():
         found += sorted(p for p in home.datasets.iterdir() if not p.name.startswith("."))
     added = (Path(p) for p in load_settings(home).data_paths)

@@ -27,6 +27,7 @@ Sample = dict[str, object]
 TARGET = Path(__file__).resolve().parents[2] / "resources" / "datasets" / "deepdeck-sample"
 EVAL_SHARE = 0.12
 LIMITS = {"python": 1600, "command:en": 800, "command:zh": 1500}
+QUICK = "deepdeck-quick"
 EVAL_LIMIT = 110
 ROBUST_LIMIT = 80
 CORE_TEXT = (
@@ -131,7 +132,7 @@ def write_jsonl(path: Path, samples: list[Sample]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def describe(root: Path, licenses: dict[str, int]) -> dict[str, object]:
+def describe(root: Path, about: str, **facts: object) -> dict[str, object]:
     """Return the content of ``dataset.json``: what the set is, and a hash of every file."""
     files = {}
     for path in sorted(root.rglob("*.jsonl")):
@@ -143,12 +144,12 @@ def describe(root: Path, licenses: dict[str, int]) -> dict[str, object]:
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
-    text = json.loads((Path(__file__).parent / "about.json").read_text(encoding="utf-8"))
-    return {**text, "license_counts": licenses, "files": files}
+    text = json.loads((Path(__file__).parent / about).read_text(encoding="utf-8"))
+    return {**text, **facts, "files": files}
 
 
-def build(manuals: Path, target: Path, seed: int = 20) -> None:
-    """Write the whole data set below ``target``."""
+def build(manuals: Path, target: Path, quick_target: Path, seed: int = 20) -> None:
+    """Write the whole data set below ``target``, and the demo's part below ``quick_target``."""
     rng = random.Random(seed)
     entries = collect(manuals, rng)
     domain: dict[str, list[Sample]] = defaultdict(list)
@@ -163,20 +164,30 @@ def build(manuals: Path, target: Path, seed: int = 20) -> None:
     everything = [item for samples in domain.values() for item in samples]
     core = {entry.source for entry in entries if is_core(entry)}
     quick = quick_samples(everything, general, core, random.Random(seed))
-    write_jsonl(target / "quick" / "train.jsonl", quick)
+    for part, wanted in (("domain_specific", False), ("general", True)):
+        chosen = [item for item in quick if str(item["source"]).startswith("general:") == wanted]
+        write_jsonl(quick_target / "train" / part / "quick.jsonl", chosen)
     accuracy = [
         sample(rng.choice(plain_questions(e)), e.answer, e.source, e.lang)
         for e in eval_entries(entries, EVAL_LIMIT, rng)
     ]
-    write_jsonl(target / "eval" / "accuracy" / "held_out.jsonl", accuracy)
+    for root in (target, quick_target):
+        write_jsonl(root / "eval" / "accuracy" / "held_out.jsonl", accuracy)
     robust = [
         sample(rough_question(e, rng), e.answer, e.source, e.lang)
         for e in eval_entries(entries, ROBUST_LIMIT, rng)
     ]
-    write_jsonl(target / "eval" / "robustness" / "rough_questions.jsonl", robust)
+    for root in (target, quick_target):
+        write_jsonl(root / "eval" / "robustness" / "rough_questions.jsonl", robust)
     licenses = dict(sorted(Counter(entry.license for entry in entries).items()))
-    about = json.dumps(describe(target, licenses), ensure_ascii=False, indent=2)
-    (target / "dataset.json").write_text(about + "\n", encoding="utf-8")
+    write_description(target, "about.json", license_counts=licenses)
+    write_description(quick_target, "about_quick.json")
+
+
+def write_description(root: Path, about: str, **facts: object) -> None:
+    """Write ``dataset.json`` beside the files it describes."""
+    text = json.dumps(describe(root, about, **facts), ensure_ascii=False, indent=2)
+    (root / "dataset.json").write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -186,7 +197,7 @@ def main() -> None:
     parser.add_argument("--manuals", type=Path, required=True, help="man/zh_CN of manpages-zh")
     parser.add_argument("--target", type=Path, default=TARGET)
     args = parser.parse_args()
-    build(args.manuals, args.target)
+    build(args.manuals, args.target, args.target.with_name(QUICK))
 
 
 if __name__ == "__main__":

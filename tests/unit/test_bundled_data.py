@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "resources" / "datasets" / "deepdeck-sample"
+QUICK = ROOT.with_name("deepdeck-quick")
 PARTS = ("train/domain_specific", "train/general", "eval/accuracy", "eval/robustness")
 LICENSES = ("PSF-2.0", "GPL-3.0-or-later", "GPL-2.0-only", "GFDL-1.2-or-later", "Apache-2.0")
 
 
-def load(part: str) -> list[dict[str, Any]]:
+def load(part: str, root: Path = ROOT) -> list[dict[str, Any]]:
     lines = []
-    for path in sorted((ROOT / part).glob("*.jsonl")):
+    for path in sorted((root / part).glob("*.jsonl")):
         lines += path.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -26,10 +27,14 @@ def answer(sample: dict[str, Any]) -> str:
     return str(sample["messages"][-1]["content"])
 
 
+def description(root: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+    return data
+
+
 @pytest.fixture(scope="module")
 def about() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((ROOT / "dataset.json").read_text(encoding="utf-8"))
-    return data
+    return description(ROOT)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -86,16 +91,23 @@ def test_no_question_is_asked_twice_in_training() -> None:
 
 def test_the_quick_part_is_a_part_of_the_training_files() -> None:
     lines = {json.dumps(s, sort_keys=True) for part in PARTS[:2] for s in load(part)}
-    quick = [json.dumps(s, sort_keys=True) for s in load("quick")]
+    quick = [json.dumps(s, sort_keys=True) for part in PARTS[:2] for s in load(part, QUICK)]
     assert 600 <= len(quick) <= 1500
     assert set(quick) <= lines
 
 
-def test_the_hashes_and_counts_of_all_files_are_recorded(about: dict[str, Any]) -> None:
-    found = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.jsonl")}
+@pytest.mark.parametrize("split", ["eval/accuracy", "eval/robustness"])
+def test_the_quick_part_is_judged_by_the_same_held_out_questions(split: str) -> None:
+    assert load(split, QUICK) == load(split)
+
+
+@pytest.mark.parametrize("root", [ROOT, QUICK])
+def test_the_hashes_and_counts_of_all_files_are_recorded(root: Path) -> None:
+    about = description(root)
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*.jsonl")}
     assert set(about["files"]) == found
     for name, facts in about["files"].items():
-        data = (ROOT / name).read_bytes()
+        data = (root / name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == facts["sha256"]
         assert len(data.decode("utf-8").splitlines()) == facts["samples"]
 
