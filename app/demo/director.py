@@ -82,7 +82,7 @@ class Director(QObject):
     def question(self) -> str:
         """In the language of the window."""
         chinese = self._window.ctx.language.language == "zh"
-        return self._plan.questions[-1 if chinese else 0]
+        return self._plan.taught[-1 if chinese else 0]
 
     # the machinery
 
@@ -128,7 +128,7 @@ class Director(QObject):
         yield self._pause(6)
         self.bar.tell(self.tr("First the untuned model: one button starts its local API."), 1)
         server = yield from self._deploy(adapter="")
-        self.bar.tell(self.tr("A question it was never taught:"), 2)
+        self.bar.tell(self.tr("A question about what it has not learned yet:"), 2)
         yield from self._ask(server)
         yield from self._stop_and_wait(server)
         yield from self._train()

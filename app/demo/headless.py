@@ -207,7 +207,7 @@ def _tell_result(stage: _Stage, plan: DemoPlan, told: Told) -> None:
     for split, (before, after) in losses.items():
         stage.say("loss", split=split_text(split, language), before=before, after=after)
     for question, before_, after_ in zip(plan.questions, told.before, told.after, strict=True):
-        stage.say("question", question=question)
+        stage.say("taught" if question in plan.taught else "held_out", question=question)
         stage.say("before", answer=before_)
         stage.say("after", answer=after_)
     stage.say("small")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
 from core.catalog import Catalogue
 from core.config.presets import train_preset
 from core.config.train import TrainSpec
-from core.datasets import open_dataset, read_samples
+from core.datasets import DataFile, Sample, open_dataset, read_samples
 from core.errors import AppError, ErrorCode
-from core.paths import SAMPLE_DATASET
+from core.paths import QUICK_DATASET
 from core.supervisor import RunView
 
 PRESET = "starter-demo"
+TAUGHT = ("What does os.path.join do?", "git clone 命令有什么作用？")
 MAX_ANSWER_TOKENS = 60
 _LONGEST_QUESTION = 60
 _REQUEST_TIMEOUT_S = 120.0
@@ -26,40 +27,50 @@ class DemoPlan:
     """Everything that is decided before the first step."""
 
     spec: TrainSpec
-    questions: tuple[str, ...]
-    """Held-out ones: the model never trains on them."""
+    taught: tuple[str, ...]
+    """Questions of the training files, English first: after tuning it knows them."""
+    held_out: tuple[str, ...]
+    """Questions on what no training file mentions: there it shows only the manner."""
     train_samples: int
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """All, in the order in which they are asked."""
+        return self.taught + self.held_out
 
 
 def make_plan() -> DemoPlan:
-    """The bundled starter, the bundled data, and one held-out question a language.
+    """The bundled starter, the part of the bundled data that it learns quickly, four questions.
 
     Raises:
         AppError: `data.*` or `file.damaged` when the bundled files are not whole.
     """
-    data = open_dataset(SAMPLE_DATASET)
-    questions = _questions(data.evals)
+    data = open_dataset(QUICK_DATASET)
+    trained = [_asked(sample) for file in data.train for sample in read_samples(file)]
+    taught = tuple(q for q in TAUGHT if q in trained)
+    held_out = _one_a_language(data.evals.get("accuracy", ()))
     values = train_preset(PRESET).over(
         {
             "model": Catalogue.load().models[0].id,
-            "data": str(SAMPLE_DATASET),
+            "data": str(QUICK_DATASET),
             "name": "DeepDeck demo",
-            "sample_prompts": questions,
+            "sample_prompts": taught + held_out,
         }
     )
-    train_samples = sum(1 for file in data.train for _ in read_samples(file))
-    return DemoPlan(TrainSpec.parse(values), questions, train_samples)
+    return DemoPlan(TrainSpec.parse(values), taught, held_out, len(trained))
 
 
-def _questions(evals: dict[str, Any]) -> tuple[str, ...]:
-    """The first short question in English and in Chinese of the accuracy split."""
+def _one_a_language(files: Iterable[DataFile]) -> tuple[str, ...]:
+    """The first short question in English and in Chinese."""
     chosen: dict[bool, str] = {}
-    for file in evals.get("accuracy", ()):
-        for sample in read_samples(file):
-            asked = sample.messages[0].content if sample.messages else ""
-            if 0 < len(asked) <= _LONGEST_QUESTION:
-                chosen.setdefault(_is_chinese(asked), asked)
+    for asked in (_asked(sample) for file in files for sample in read_samples(file)):
+        if 0 < len(asked) <= _LONGEST_QUESTION:
+            chosen.setdefault(_is_chinese(asked), asked)
     return tuple(chosen[key] for key in sorted(chosen))
+
+
+def _asked(sample: Sample) -> str:
+    return sample.messages[0].content if sample.messages else ""
 
 
 def _is_chinese(text: str) -> bool:

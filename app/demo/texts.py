@@ -43,12 +43,19 @@ DEMO: dict[str, Words] = {
         "Held-out loss ({split}): {before:.3f} before, {after:.3f} after",
         "留出集损失（{split}）：微调前 {before:.3f}，微调后 {after:.3f}",
     ),
-    "question": Words("Question: {question}", "问题：{question}"),
+    "taught": Words(
+        "Asked about the training data: {question}", "提问（训练数据中有）：{question}"
+    ),
+    "held_out": Words(
+        "Asked about something new: {question}", "提问（训练数据中没有）：{question}"
+    ),
     "before": Words("  before: {answer}", "  微调前：{answer}"),
     "after": Words("  after:  {answer}", "  微调后：{answer}"),
     "small": Words(
-        "A model of this size takes over the manner of the answers; facts need a larger one.",
-        "如此小的模型学到的是回答的方式；要学会知识，需要更大的模型。",
+        "It learned what it was taught. On what is new, a model of this size takes over only the "
+        "manner of the answers; to know more, use a larger model and more data.",
+        "教过的内容它学会了。对于没教过的内容，如此小的模型只学到回答的方式；"
+        "想让它懂得更多，请用更大的模型和更多的数据。",
     ),
     "report": Words("Report: {path}", "报告：{path}"),
     "folder": Words("Pictures: {path}", "图片：{path}"),

@@ -47,14 +47,14 @@ def workers_of(home):
     ]
 
 
-def test_the_questions_are_held_out_and_in_both_languages():
+def test_it_asks_what_is_taught_and_what_is_not_in_both_languages():
     plan = make_plan()
     trained = (STARTER_MODEL.parents[1] / "datasets").rglob("train/**/*.jsonl")
     text = "".join(f.read_text(encoding="utf-8") for f in trained)
-    assert len(plan.questions) == 2
-    assert [q.isascii() for q in plan.questions] == [True, False]
-    assert not any(json.dumps(q, ensure_ascii=False) in text for q in plan.questions)
-    assert plan.train_samples > 1000
+    for questions, taught in ((plan.taught, True), (plan.held_out, False)):
+        assert [q.isascii() for q in questions] == [True, False]
+        assert [json.dumps(q, ensure_ascii=False) in text for q in questions] == [taught] * 2
+    assert plan.train_samples > 500
 
 
 def test_the_demo_teaches_serves_asks_and_leaves_pictures_and_a_report(
@@ -67,7 +67,7 @@ def test_the_demo_teaches_serves_asks_and_leaves_pictures_and_a_report(
     said = [json.loads(line) for line in stream.getvalue().splitlines()]
     (result,) = [o for o in said if o["event"] == "demo.result"]
     assert result["losses"]["accuracy"]["after"] < result["losses"]["accuracy"]["before"]
-    assert len(result["before"]) == len(result["after"]) == 2
+    assert len(result["before"]) == len(result["after"]) == len(plan.questions)
     assert result["before"] != result["after"]  # the adapter was really used
     assert "<svg" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert len(list((tmp_path / "out").glob("train-*.png"))) == 4
