@@ -189,12 +189,15 @@ def _recipe(view: RunView) -> str:
             (both("train_samples"), f"{plan.train_samples:,}"),
             (both("device"), escape(f"{plan.device}, {plan.dtype}")),
         ]
-    facts += [(escape(k), escape(v)) for k, v in _flat(view.document.get("spec", {}))]
+    spec = dict(view.document.get("spec", {}))
+    if spec.get("steps"):
+        spec.pop("epochs", None)  # the steps decide; the number of epochs was not asked for
+    facts += [(escape(k), escape(v)) for k, v in _flat(spec)]
     return _table("recipe", facts)
 
 
 def _environment(view: RunView) -> str:
-    versions = dict(view.document.get("versions", {}))
+    versions = {**view.document.get("versions", {}), **view.state.versions}
     facts = [(escape(str(k)), escape(str(v))) for k, v in sorted(versions.items())]
     facts.append(("seed", escape(str(view.document.get("seed", "")))))
     return _table("environment", facts)

@@ -52,6 +52,8 @@ class RunState:
     unknown_events: int = 0
     pid: int = 0
     """Of the worker that spoke last; a resumed run has another."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the libraries that this worker runs with."""
     started_utc: float | None = None
     updated_utc: float | None = None
     finished_utc: float | None = None
@@ -172,6 +174,7 @@ def _started(state: RunState, event: RunStarted) -> dict[str, Any]:
         "run_id": event.run_id,
         "job": event.job,
         "pid": event.pid,
+        "versions": event.versions,
         "status": "running",
         "started_utc": state.started_utc or event.time_utc,
         "resumed_from_step": event.resumed_from_step,

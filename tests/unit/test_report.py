@@ -166,6 +166,11 @@ def test_logarithmic_ticks_are_round_numbers(low, high, shown):
     assert all(float(label).as_integer_ratio() and len(label) <= 6 for label in labels)
 
 
+def test_the_libraries_that_the_worker_ran_with_are_named(view_of):
+    page = render_report(view_of(e.RunStarted(job="train", versions={"torch": "2.13.0+cpu"})))
+    assert "2.13.0+cpu" in page
+
+
 def test_a_failed_run_says_its_error(view_of):
     error = ErrorInfo(code="disk.full", params={"path": "/x"}, detail="ENOSPC")
     page = render_report(
