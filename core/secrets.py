@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from core import atomic_io
@@ -18,7 +21,7 @@ _SHORTEST = 20
 def api_key(home: Home) -> str:
     """The key of this home; made when there is none.
 
-    Two processes that ask at the same time get the same key: the first to link its file wins.
+    Processes that ask at the same time get the same key: one makes it, the others read his.
 
     Raises:
         AppError: `disk.full` or `folder.read_only`.
@@ -26,9 +29,10 @@ def api_key(home: Home) -> str:
     path = home.api_key_file
     if key := _read(path):
         return key
-    path.unlink(missing_ok=True)
-    _make(path)
-    return _read(path)
+    with _makers_turn(path.parent):
+        # Again: another may have made it between the look and the turn. Nothing is removed first,
+        # so a key that somebody was told stays.
+        return _read(path) or _write(path)
 
 
 def new_api_key(home: Home) -> str:
@@ -37,10 +41,9 @@ def new_api_key(home: Home) -> str:
     Raises:
         AppError: `disk.full` or `folder.read_only`.
     """
-    key = _random_key()
-    _private_folder(home.api_key_file.parent)
-    atomic_io.write_text(home.api_key_file, key + "\n", mode=0o600)
-    return key
+    path = home.api_key_file
+    with _makers_turn(path.parent):
+        return _write(path)
 
 
 def _read(path: Path) -> str:
@@ -53,24 +56,37 @@ def _read(path: Path) -> str:
     return key if len(key) >= _SHORTEST else ""
 
 
-def _make(path: Path) -> None:
-    _private_folder(path.parent)
-    own = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+def _write(path: Path) -> str:
+    key = "dd-" + secrets.token_urlsafe(_KEY_BYTES)
+    atomic_io.write_text(path, key + "\n", mode=0o600)
+    return key
+
+
+@contextlib.contextmanager
+def _makers_turn(folder: Path) -> Iterator[None]:
+    """One maker of keys at a time; the system gives the turn on when its holder dies."""
+    _private_folder(folder)
+    with atomic_io.disk_errors(folder):
+        fd = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        atomic_io.write_text(own, _random_key() + "\n", mode=0o600)
-        with atomic_io.disk_errors(path):
-            os.link(own, path)
-    except FileExistsError:
-        return  # somebody was faster; his key counts
+        _wait_for_lock(fd)
+        yield
     finally:
-        own.unlink(missing_ok=True)
+        os.close(fd)
+
+
+def _wait_for_lock(fd: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(fd, msvcrt.LK_LOCK, 1)  # gives up after 10 s with an OSError
+    else:
+        import fcntl
+
+        fcntl.flock(fd, fcntl.LOCK_EX)
 
 
 def _private_folder(folder: Path) -> None:
     with atomic_io.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-
-
-def _random_key() -> str:
-    return "dd-" + secrets.token_urlsafe(_KEY_BYTES)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import socket
+import sys
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -114,7 +117,9 @@ def test_the_key_is_made_once_and_is_only_ours(home: Home) -> None:
     assert len(key) >= 22 + len("dd-")  # 128 bits need 22 characters of base 64
     assert home.api_key_file.stat().st_mode & 0o777 == 0o600
     assert home.api_key_file.parent.stat().st_mode & 0o777 == 0o700
-    assert [f.name for f in home.api_key_file.parent.iterdir()] == ["api_key"]
+    files = list(home.api_key_file.parent.iterdir())
+    assert {f.name for f in files} == {"api_key", ".lock"}  # nothing half-made is left
+    assert all(f.stat().st_mode & 0o077 == 0 for f in files)
 
 
 def test_a_key_that_others_may_read_is_closed_again(home: Home) -> None:
@@ -145,6 +150,44 @@ def test_many_that_ask_at_once_get_the_same_key(home: Home) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         keys = pool.map(_ask, [str(home.root)] * 16, chunksize=1)
     assert len(set(keys)) == 1
+
+
+def _ask_slowly(root: str, looked: Event, other_has_its_key: Event, told: Queue[str]) -> None:
+    """Ask, and stand still between the look (there is no key) and the first step of making one."""
+    looks: list[str] = []
+
+    def hook(name: str, arguments: tuple[object, ...]) -> None:
+        target = str(arguments[0]) if arguments else ""
+        if not target.startswith(root) or looked.is_set():
+            return
+        if not looks:
+            looks.append(target)
+            return
+        looked.set()
+        other_has_its_key.wait(20)
+
+    sys.addaudithook(hook)
+    told.put(api_key(Home(Path(root))))
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_key_that_another_process_was_told_stays_the_key(home: Home, torn: bool) -> None:
+    if torn:
+        home.api_key_file.parent.mkdir(parents=True)
+        home.api_key_file.write_text("short")
+    context = multiprocessing.get_context("spawn")
+    looked, done, told = context.Event(), context.Event(), context.Queue()
+    slow = context.Process(target=_ask_slowly, args=(str(home.root), looked, done, told))
+    slow.start()
+    try:
+        assert looked.wait(60)
+        key = api_key(home)
+        done.set()
+        assert told.get(timeout=60) == key
+        assert api_key(home) == key
+    finally:
+        done.set()
+        slow.join(60)
 
 
 def test_a_finished_run_cannot_be_stopped_and_an_unknown_one_not_be_shown(
