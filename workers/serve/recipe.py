@@ -133,7 +133,8 @@ class _Life:
 
         engine = BatchedEngine(self._spec)
         with headers_read_once():
-            prompter = Prompter.load(path)
+            adapter = Path(self._spec.adapter) if self._spec.adapter else None
+            prompter = Prompter.load(path, adapter)
             facts = engine.load(self._progress)
         ids = names.model_ids(self._context.document, self._spec, facts.adapters)
         return Loaded(engine, prompter, facts, ids, names.aliases(self._spec, ids))

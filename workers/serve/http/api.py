@@ -128,7 +128,7 @@ async def _answer(
         loaded = state.require_ready()
         model, adapter = resolve_model(loaded, body.model)
         refuse_unsupported(body)
-        prompts = await watched(request, _prompts(loaded, body))
+        prompts = await watched(request, _prompts(loaded, body, adapter))
         generation = Generation(state, loaded, call, body, prompts, adapter)
         form = make_format(call.request_id, model, loaded.prompter, call.prompt_tokens)
         return await _respond(request, call, body, generation, form)
@@ -143,10 +143,10 @@ async def _answer(
         raise
 
 
-async def _prompts(loaded: Loaded, body: Sampling) -> list[Prompt]:
+async def _prompts(loaded: Loaded, body: Sampling, adapter: str | None) -> list[Prompt]:
     prompter = loaded.prompter
     if isinstance(body, ChatRequest):
-        return [await prompter.chat(body.messages, body.chat_template_kwargs)]
+        return [await prompter.chat(body.messages, body.chat_template_kwargs, adapter)]
     if isinstance(body, CompletionRequest):
         return [await prompter.text(p) if isinstance(p, str) else Prompt(p) for p in body.prompts]
     assert isinstance(body, GenerateRequest)

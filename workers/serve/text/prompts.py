@@ -24,6 +24,9 @@ from workers.serve.text.reasoning import starts_in_thought
 
 _TEMPLATE_SWITCHES = frozenset({"enable_thinking", "thinking"})
 _TIME_LIMIT_S = 20.0
+TEMPLATE_FILE = "chat_template.jinja"
+MAX_TEMPLATE_BYTES = 256 * 1024
+"""Of an adapter's template; the longest of known models has a tenth of that."""
 _T = TypeVar("_T")
 
 
@@ -37,10 +40,20 @@ class Prompt:
 
 
 class Prompter:
-    """A model's tokenizer and chat template, safe to call from the event loop."""
+    """A model's tokenizer and chat templates, safe to call from the event loop.
 
-    def __init__(self, tokenizer: Any, defaults: dict[str, float] | None = None) -> None:
+    An adapter that brings a template is asked with it: it was trained with it. A base model
+    without a template is asked with its adapter's, so that the two can be compared.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        defaults: dict[str, float] | None = None,
+        adapter_template: str | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
+        self._adapter_template = adapter_template
         self.sampling_defaults = defaults or {}
         # Encoding switches states inside the tokenizer while others decode: two copies.
         self._decoder = copy.deepcopy(tokenizer)
@@ -48,11 +61,12 @@ class Prompter:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
 
     @classmethod
-    def load(cls, model: Path) -> Prompter:
-        """The tokenizer of a model folder or GGUF file.
+    def load(cls, model: Path, adapter: Path | None = None) -> Prompter:
+        """The tokenizer of a model folder or GGUF file, and the template of an adapter folder.
 
         Raises:
-            AppError: `model.tokenizer_missing`.
+            AppError: `model.tokenizer_missing`; `file.damaged` for a template that is no text or
+                larger than `MAX_TEMPLATE_BYTES`.
         """
         from transformers import AutoTokenizer
 
@@ -63,12 +77,12 @@ class Prompter:
             raise AppError(
                 ErrorCode.MODEL_TOKENIZER_MISSING, path=str(model), detail=str(e)[:500]
             ) from e
-        return cls(tokenizer, _sampling_defaults(model))
+        template = _adapter_template(adapter) if adapter else None
+        return cls(tokenizer, _sampling_defaults(model), template)
 
-    @property
-    def has_chat_template(self) -> bool:
-        """Whether `chat` works."""
-        return bool(self._tokenizer.chat_template)
+    def has_chat_template(self, adapter: str | None) -> bool:
+        """Whether `chat` works for the engine's adapter of that name, or the base model (None)."""
+        return bool(self._tokenizer.chat_template or self._template_for(adapter))
 
     def decode(self, tokens: list[int]) -> str:
         """Text of tokens, special ones left out."""
@@ -92,25 +106,35 @@ class Prompter:
             raise bad_value("the prompt is empty", "prompt")
         return await self._in_pool(lambda: Prompt(self._tokenizer.encode(prompt)))
 
-    async def chat(self, messages: list[Message], switches: dict[str, bool] | None) -> Prompt:
-        """Messages through the chat template, ready for the model's turn.
+    async def chat(
+        self,
+        messages: list[Message],
+        switches: dict[str, bool] | None,
+        adapter: str | None = None,
+    ) -> Prompt:
+        """Messages through the chat template of model or adapter, ready for the model's turn.
 
         Raises:
             ApiError: 400 for a model without template, an unknown switch, content that is not
                 text, or an order of turns that the template refuses.
         """
-        if not self.has_chat_template:
+        if not self.has_chat_template(adapter):
             raise bad_value(
                 "this model has no chat template; use /v1/completions instead", "messages"
             )
         if unknown := set(switches or {}) - _TEMPLATE_SWITCHES:
             raise bad_value(f"unknown: {', '.join(sorted(unknown))[:80]}", "chat_template_kwargs")
         turns = [{"role": _role(m.role), "content": _plain_text(m)} for m in messages]
-        return await self._in_pool(lambda: self._render(turns, switches or {}))
+        return await self._in_pool(lambda: self._render(turns, adapter, switches or {}))
 
     def close(self) -> None:
         """End the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _template_for(self, adapter: str | None) -> str | None:
+        """The adapter's template where it counts; None leaves it to the tokenizer's own."""
+        counts = adapter is not None or not self._tokenizer.chat_template
+        return self._adapter_template if counts else None
 
     async def _in_pool(self, call: Callable[[], _T]) -> _T:
         loop = asyncio.get_running_loop()
@@ -119,14 +143,20 @@ class Prompter:
         except TimeoutError as e:
             raise unavailable("the prompt took too long to prepare", "prompt_timeout") from e
 
-    def _render(self, turns: list[dict[str, str]], switches: dict[str, bool]) -> Prompt:
+    def _render(
+        self, turns: list[dict[str, str]], adapter: str | None, switches: dict[str, bool]
+    ) -> Prompt:
         from jinja2 import TemplateError
 
         shield = _Shield(self._specials)
         shielded = [t | {"content": shield.hide(t["content"])} for t in turns]
         try:
             text: str = self._tokenizer.apply_chat_template(
-                shielded, tokenize=False, add_generation_prompt=True, **switches
+                shielded,
+                chat_template=self._template_for(adapter),
+                tokenize=False,
+                add_generation_prompt=True,
+                **switches,
             )
         except (TemplateError, TypeError, ValueError) as e:
             raise bad_value(f"the chat template refused: {str(e)[:200]}", "messages") from e
@@ -161,6 +191,21 @@ class _Shield:
     def _replace(self, found: re.Match[str]) -> str:
         self._hidden.append(found.group())
         return f"{self._mark}{len(self._hidden) - 1}\ue001"
+
+
+def _adapter_template(adapter: Path) -> str | None:
+    """Content of the adapter's template file, if it has one that is not empty. Run in the sandbox only."""
+    path = adapter / TEMPLATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as f:
+            data = f.read(MAX_TEMPLATE_BYTES + 1)
+        if len(data) > MAX_TEMPLATE_BYTES:
+            raise ValueError(f"larger than {MAX_TEMPLATE_BYTES} bytes")
+        return data.decode("utf-8") or None
+    except (OSError, ValueError) as e:
+        raise AppError(ErrorCode.FILE_DAMAGED, path=str(path), detail=str(e)) from e
 
 
 def _special_texts(tokenizer: Any) -> list[str]:
