@@ -194,7 +194,7 @@ class _Shield:
 
 
 def _adapter_template(adapter: Path) -> str | None:
-    """Content of the adapter's template file, if it has one that is not empty. Run in the sandbox only."""
+    """The adapter's template, if it has one that is not empty. Only the sandbox may run it."""
     path = adapter / TEMPLATE_FILE
     if not path.is_file():
         return None
