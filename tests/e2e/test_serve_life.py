@@ -7,6 +7,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -22,12 +24,22 @@ from tests.e2e.serve_process import ServerProcess, launch, serving
 from tests.tiny_models import build_tiny
 from tests.unit.test_serve_engine import make_adapter
 
+ENDLESS_TOKENS = 60_000
+"""Takes a tiny model half a minute at least: it runs until its client leaves."""
+ENDLESS = {"prompt": "Hello", "max_tokens": ENDLESS_TOKENS, "ignore_eos": True, "stream": True}
 LONG = {"prompt": "Hello", "max_tokens": 240, "ignore_eos": True, "temperature": 0}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny(tmp_path_factory.mktemp("model") / "llama", "llama")
+
+
+@pytest.fixture(scope="module")
+def tireless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose context holds an answer of `ENDLESS_TOKENS`."""
+    folder = tmp_path_factory.mktemp("tireless") / "llama"
+    return build_tiny(folder, "llama", max_position_embeddings=ENDLESS_TOKENS + 64)
 
 
 def read_stream(server: ServerProcess, said: list[list[dict]], body: dict | None = None) -> None:
@@ -61,6 +73,29 @@ def streams(server: ServerProcess, count: int, said: list[list[dict]]) -> list[t
             ]
             if sum(active) + len(server.state.requests) - before >= count:
                 return threads
+
+
+def gauge(client: httpx.Client, name: str) -> int:
+    lines = client.get("/metrics").text.splitlines()
+    return next(int(x.split()[-1]) for x in lines if x.startswith(f"deepdeck:{name}{{"))
+
+
+def until(server: ServerProcess, happened: Callable[[], bool]) -> None:
+    """No limit of its own: a slow machine is not a failure, a dead server is."""
+    while not happened():
+        assert server.process.poll() is None, server.log
+        time.sleep(0.02)
+
+
+@contextmanager
+def only_place_taken(server: ServerProcess, client: httpx.Client) -> Iterator[None]:
+    """While this lasts an answer is being made that does not end; afterwards its place is free."""
+    with client.stream("POST", "/v1/completions", json=ENDLESS) as response:
+        assert response.status_code == 200
+        assert gauge(client, "num_requests_running") == 1
+        yield
+        assert gauge(client, "num_requests_running") == 1
+    until(server, lambda: any(r.status == 499 for r in server.state.requests))
 
 
 def port_is_free(url: str) -> bool:
@@ -154,36 +189,40 @@ def test_a_port_in_use_is_said_before_the_model_is_loaded(tmp_path: Path, model:
     assert not [e for e in server.events if e.kind == "run.phase"]
 
 
-def test_a_full_queue_answers_503_with_retry_after(tmp_path: Path, model: Path) -> None:
-    with serving(tmp_path, model, max_batch_size=1, queue_limit=2) as server:
+def test_a_full_queue_answers_503_with_retry_after(tmp_path: Path, tireless: Path) -> None:
+    limits = {"max_batch_size": 1, "queue_limit": 2, "max_new_tokens": ENDLESS_TOKENS}
+    with serving(tmp_path, tireless, **limits) as server, server.client() as client:
         said: list[list[dict]] = []
-        threads = [threading.Thread(target=read_stream, args=(server, said)) for _ in range(12)]
-        with server.client() as client:
-            for thread in threads:
+        waiting = [threading.Thread(target=read_stream, args=(server, said)) for _ in range(2)]
+        with only_place_taken(server, client):
+            for thread in waiting:
                 thread.start()
-            refused = None
-            while refused is None and any(t.is_alive() for t in threads):
-                response = client.post("/v1/completions", json=LONG)
-                refused = response if response.status_code == 503 else None
-            for thread in threads:
-                thread.join(30)
-            busy = [r for r in server.state.requests if r.status == 503]
-            assert busy
-            assert refused is not None
-            assert refused.headers["retry-after"]
-            assert refused.json()["error"]["code"] == "queue_full"
-            assert client.post("/v1/completions", json=LONG).status_code == 200
-            assert "admission_rejections_total" in client.get("/metrics").text
+            until(server, lambda: gauge(client, "num_requests_waiting") == 2)
+            refused = client.post("/v1/completions", json=LONG)
+        for thread in waiting:
+            thread.join(60)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"]
+        assert refused.json()["error"]["code"] == "queue_full"
+        assert [lines[-1] for lines in said] == [{"done": True}] * 2
+        assert client.post("/v1/completions", json=LONG).status_code == 200
+        assert 'reason="busy"} 1\n' in client.get("/metrics").text
+        until(server, lambda: len(server.state.requests) == 5)
+        assert sorted(r.status for r in server.state.requests) == [200, 200, 200, 499, 503]
 
 
-def test_a_wait_that_is_too_long_ends_with_503(tmp_path: Path, model: Path) -> None:
-    with serving(tmp_path, model, max_batch_size=1, queue_timeout_s=0.01) as server:
-        said: list[list[dict]] = []
-        threads = streams(server, 6, said)
-        for thread in threads:
-            thread.join(30)
-        statuses = {r.status for r in server.state.requests}
-        assert statuses == {200, 503}
+def test_a_wait_that_is_too_long_ends_with_503(tmp_path: Path, tireless: Path) -> None:
+    limits = {"max_batch_size": 1, "queue_timeout_s": 2, "max_new_tokens": ENDLESS_TOKENS}
+    with serving(tmp_path, tireless, **limits) as server, server.client() as client:
+        with only_place_taken(server, client):
+            refused = client.post("/v1/completions", json=LONG)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"]
+        assert refused.json()["error"]["code"] == "timeout"
+        assert "in the queue" in refused.json()["error"]["message"]
+        assert client.post("/v1/completions", json=LONG).status_code == 200
+        until(server, lambda: len(server.state.requests) == 3)
+        assert sorted(r.status for r in server.state.requests) == [200, 499, 503]
 
 
 def test_adapter_and_base_are_two_models_of_one_server(tmp_path: Path, model: Path) -> None:
