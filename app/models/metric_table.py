@@ -116,10 +116,8 @@ class MetricTableModel(QAbstractTableModel):
 
     def _value(self, key: str, step: int) -> float | None:
         assert self._run is not None
-        if key == "eval_loss":
-            found = [_at(s, step) for s in self._run.eval_loss.values()]
-            return next((v for v in found if v is not None), None)
-        return _at(getattr(self._run, key), step)
+        name = "mean_eval_loss" if key == "eval_loss" else key
+        return _at(getattr(self._run, name), step)
 
 
 def _at(series: Series, step: int) -> float | None:

@@ -96,12 +96,9 @@ class CompareModel(QObject):
 
     def curve(self, run_id: str, metric: str) -> Series | None:
         """The series of a metric of one run."""
-        series = self.views[run_id].series
-        if metric != "eval_loss":
-            found = getattr(series, metric)
-            return found if isinstance(found, Series) else None
-        splits = series.eval_loss
-        return splits.get("accuracy") or next(iter(splits.values()), None)
+        name = "mean_eval_loss" if metric == "eval_loss" else metric
+        found = getattr(self.views[run_id].series, name)
+        return found if isinstance(found, Series) else None
 
     @property
     def runs(self) -> list[RunSeries]:

@@ -153,22 +153,15 @@ class TrainRunModel(QObject):
 
     @property
     def first_eval(self) -> float | None:
-        """Evaluation loss before the first step, averaged over splits by samples."""
-        return self._eval_at(first=True)
+        """Evaluation loss before the first step, over all splits."""
+        evals = self.view.series.mean_eval_loss if self.view else None
+        return float(evals.ys[0]) if evals else None
 
     @property
     def last_eval(self) -> float | None:
-        """The newest evaluation loss, averaged over splits by samples."""
-        return self._eval_at(first=False)
-
-    def _eval_at(self, *, first: bool) -> float | None:
-        if self.view is None or not self.view.state.evals:
-            return None
-        evals = self.view.state.evals
-        step = evals[0 if first else -1].step
-        here = {e.split: e for e in evals if e.step == step}.values()
-        weight = sum(e.target_tokens or e.samples or 1 for e in here)
-        return sum(e.loss * (e.target_tokens or e.samples or 1) for e in here) / weight
+        """The newest evaluation loss, over all splits."""
+        last = self.view.series.mean_eval_loss.last if self.view else None
+        return last[1] if last else None
 
     def _evals_left_s(self, steps_left: int) -> float:
         assert self.view is not None

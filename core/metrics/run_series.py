@@ -11,6 +11,7 @@ from operator import attrgetter
 
 import numpy as np
 
+from core.metrics.eval_mean import mean_eval_loss
 from core.metrics.series import Floats, Numbers, Series
 from core.protocol.events import (
     AlarmRaised,
@@ -44,6 +45,9 @@ class RunSeries:
         """Seconds of training: the night between a stop and a resume is not in it."""
         self.eval_loss: dict[str, Series] = {}
         """By split ("accuracy", "robustness", ...)."""
+        self.mean_eval_loss = Series()
+        """Over all splits of an evaluation, see `core.metrics.eval_mean`."""
+        self._evaluated: dict[str, EvalDone] = {}
         self.alarms: dict[str, list[int]] = {}
         """Steps by alarm id."""
         self.checkpoints: list[int] = []
@@ -94,11 +98,17 @@ class RunSeries:
         series = self.eval_loss.setdefault(event.split, Series())
         series.truncate_after(event.step - 1)  # evaluated again: the newer one counts
         series.append(event.step, event.loss)
+        same = {k: e for k, e in self._evaluated.items() if e.step == event.step}
+        self._evaluated = {**same, event.split: event}
+        self.mean_eval_loss.truncate_after(event.step - 1)
+        mean = mean_eval_loss(self._evaluated.values())
+        self.mean_eval_loss.append(event.step, event.loss if mean is None else mean)
 
     def _cut_back(self, step: int) -> None:
         if self.last_step == 0 and step == 0:
             return
-        for series in (*self._step_series().values(), *self.eval_loss.values()):
+        evals = (*self.eval_loss.values(), self.mean_eval_loss)
+        for series in (*self._step_series().values(), *evals):
             series.truncate_after(step)
         for name, xs in self.alarms.items():
             self.alarms[name] = [x for x in xs if x <= step]

@@ -9,9 +9,9 @@ from typing import Any
 
 from core import atomic_io
 from core.errors import AppError, ErrorCode, ErrorInfo
+from core.metrics.eval_mean import mean_eval_loss
 from core.paths import Home
 from core.protocol.events import (
-    EvalDone,
     RunFinished,
     RunStarted,
     TrainPlanned,
@@ -38,6 +38,7 @@ class RunSummary:
     total_steps: int | None = None
     last_loss: float | None = None
     last_eval_loss: float | None = None
+    """Over all splits, see `core.metrics.eval_mean`."""
     adapter: Path | None = None
     """Of the last save, if there is one."""
     alive: bool = False
@@ -98,7 +99,7 @@ def _is_run(entry: os.DirEntry[str]) -> bool:
 
 def _summarize(run: RunDir, document: dict[str, Any], digest: EventDigest) -> RunSummary:
     spec = document.get("spec") or {}
-    step, evaluated = digest.get(TrainStep), digest.get(EvalDone)
+    step = digest.get(TrainStep)
     plan = digest.get(TrainPlanned)
     identity = _identity(run)
     alive = _may_live(identity, digest) and identity is not None and identity.is_alive()
@@ -115,7 +116,7 @@ def _summarize(run: RunDir, document: dict[str, Any], digest: EventDigest) -> Ru
         step=step.step if step else 0,
         total_steps=plan.total_steps if plan else None,
         last_loss=step.loss if step else None,
-        last_eval_loss=evaluated.loss if evaluated else None,
+        last_eval_loss=mean_eval_loss(digest.evals.values()),
         adapter=run.adapter if run.adapter.is_dir() else None,
         alive=alive,
         alarms=digest.alarms,

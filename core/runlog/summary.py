@@ -26,7 +26,7 @@ E = TypeVar("E", bound=Event)
 
 _BITE_BYTES = 1024 * 1024
 _KINDS: tuple[type[Event], ...] = (
-    RunStarted, TrainPlanned, TrainStep, EvalDone, ArtifactSaved, RunFinished,
+    RunStarted, TrainPlanned, TrainStep, ArtifactSaved, RunFinished,
 )  # fmt: skip
 
 
@@ -37,6 +37,7 @@ def _needle(kind: type[Event]) -> bytes:
 
 _NEEDLES = {kind: _needle(kind) for kind in _KINDS}
 _ALARM = _needle(AlarmRaised)
+_EVAL = _needle(EvalDone)
 
 
 @dataclass
@@ -46,6 +47,8 @@ class EventDigest:
     path: Path
     offset: int = 0
     alarms: int = 0
+    evals: dict[str, EvalDone] = field(default_factory=dict)
+    """The newest evaluation, by split."""
     last: dict[type[Event], Event] = field(default_factory=dict)
     stamp: tuple[int, int] = (-1, -1)
     """Size and time of change when it was last read."""
@@ -64,7 +67,7 @@ class EventDigest:
         if stamp == self.stamp:
             return
         if found.st_size < self.offset:
-            self.offset, self.alarms, self.last = 0, 0, {}
+            self.offset, self.alarms, self.evals, self.last = 0, 0, {}, {}
         self._read()
         self.stamp = stamp
 
@@ -86,10 +89,21 @@ class EventDigest:
 
     def _digest(self, data: bytes) -> None:
         self.alarms += data.count(_ALARM)
+        self._gather_evals(data)
         for kind, needle in _NEEDLES.items():
             at = data.rfind(needle)
             if at >= 0 and (event := _line_at(data, at)) is not None:
                 self.last[kind] = event
+
+    def _gather_evals(self, data: bytes) -> None:
+        """An evaluation is one line a split, so its last line alone is not its result."""
+        at = data.find(_EVAL)
+        while at >= 0:
+            event = _line_at(data, at)
+            if isinstance(event, EvalDone):
+                same = {k: e for k, e in self.evals.items() if e.step == event.step}
+                self.evals = {**same, event.split: event}
+            at = data.find(_EVAL, at + 1)
 
 
 def _line_at(data: bytes, at: int) -> Event | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from core.metrics import RunSeries
 from core.paths import Home
 from core.protocol.events import (
     AlarmRaised,
@@ -64,6 +65,29 @@ def test_a_summary_tells_what_a_list_shows(home: Home) -> None:
     assert (found.status, found.alive, found.resumable) == ("stopped", False, True)
     assert (found.step, found.total_steps, found.last_loss) == (2, 9, 2.5)
     assert (found.last_eval_loss, found.alarms, found.adapter) == (2.75, 2, run.adapter)
+
+
+def test_list_and_curves_agree_on_the_evaluation_loss(home: Home) -> None:
+    events = (
+        RunStarted(pid=2**22 + 5),
+        EvalDone(step=0, split="accuracy", loss=8.0, target_tokens=300),
+        EvalDone(step=0, split="robustness", loss=6.0, target_tokens=100),
+        EvalDone(step=9, split="accuracy", loss=3.0, target_tokens=300),
+        EvalDone(step=9, split="robustness", loss=5.0, target_tokens=100),
+    )
+    make(home, "r", *events)
+    curve = RunSeries()
+    curve.apply(events)
+    assert curve.mean_eval_loss.ys.tolist() == [7.5, 3.5]
+    assert only(home).last_eval_loss == 3.5
+
+
+def test_an_evaluation_that_comes_in_two_reads_is_one(home: Home) -> None:
+    run = make(home, "r", RunStarted(), EvalDone(step=9, split="a", loss=2.0, samples=1))
+    index = RunIndex(home)
+    assert index.list()[0].last_eval_loss == 2.0
+    tell(run, EvalDone(step=9, split="b", loss=4.0, samples=3))
+    assert index.list()[0].last_eval_loss == 3.5
 
 
 def test_words_of_a_model_cannot_fake_an_event(home: Home) -> None:
