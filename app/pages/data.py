@@ -18,6 +18,7 @@ from app.widgets.card import GAP, Card, clear_layout
 from app.widgets.conversation import SampleCard
 from app.widgets.labels import ElidedLabel, label
 from app.widgets.notice_card import ErrorCard
+from app.widgets.scroll_column import ScrollColumn
 from app.widgets.stat_strip import StatStrip
 from app.widgets.two_line_list import TwoLine, TwoLineList
 from core.datasets import DataReport, Dataset, Sample, open_dataset, read_samples, validate
@@ -96,7 +97,7 @@ class DataPage(Page):
         self._connect()
 
     def _build(self) -> None:
-        right = QWidget()
+        right, scroll = QWidget(), ScrollColumn()
         column = QVBoxLayout(right)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GAP)
@@ -112,7 +113,8 @@ class DataPage(Page):
         column.addLayout(line)
         column.addWidget(self._later)
         column.addStretch(1)
-        self.content.addLayout(two_columns(self._list_card, right, _LIST_WIDTH), 1)
+        scroll.set_column(right)  # the list stays while the samples scroll
+        self.content.addLayout(two_columns(self._list_card, scroll, _LIST_WIDTH), 1)
 
     def _connect(self) -> None:
         self.list.chosen.connect(self._chosen)

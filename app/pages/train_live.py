@@ -21,6 +21,7 @@ from app.widgets.plot_marks import Limit, Marks
 from app.widgets.plot_panel import PlotPanel
 from app.widgets.plot_style import DASHES
 from app.widgets.plot_ticks import format_value
+from app.widgets.scroll_column import ScrollColumn
 from app.widgets.stat_strip import StatStrip
 from core.metrics import RunSeries
 from core.protocol.events import AlarmRaised
@@ -28,7 +29,6 @@ from core.supervisor import RunView
 
 _SIDE_PX = 264
 _NARROW_PX = 1000
-_ANY_WIDTH = 16_777_215
 _PLOT_LEAST_PX = 196
 _MEMORY_LEAST_SHARE = 0.3
 _STATS = ["step", "epoch", "remaining", "speed", "loss", "eval_loss"]
@@ -69,6 +69,8 @@ class TrainLive(QWidget):
         side.addStretch(1)
         self._side = QWidget()
         self._side.setLayout(side)
+        self._side_scroll = ScrollColumn()
+        self._side_scroll.setFixedWidth(_SIDE_PX)
         plots = QVBoxLayout()
         plots.setSpacing(6)
         plots.addWidget(self.panel, 1)
@@ -76,7 +78,8 @@ class TrainLive(QWidget):
         self._body = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self._body.setSpacing(GAP)
         self._body.addLayout(plots, 1)
-        self._body.addWidget(self._side)
+        self._body.addWidget(self._side_scroll)
+        self._side_scroll.set_column(self._side)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GAP)
@@ -100,8 +103,22 @@ class TrainLive(QWidget):
         narrow = width < _NARROW_PX
         directions = QBoxLayout.Direction
         self._body.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
-        self._side.setMaximumWidth(_ANY_WIDTH if narrow else _SIDE_PX)
-        self._side.setMinimumWidth(0 if narrow else _SIDE_PX)
+        self._free_side(narrow)
+
+    def _free_side(self, free: bool) -> None:
+        """Beside the plots the cards scroll by themselves, so that long answers push no plot out
+        of view; under the plots they scroll with the page.
+        """
+        if free == self._side_scroll.isHidden():
+            return
+        if free:
+            self._side_scroll.takeWidget()
+            self._body.addWidget(self._side)
+        else:
+            self._body.removeWidget(self._side)
+            self._side_scroll.set_column(self._side)
+        self._side_scroll.setHidden(free)
+        self._side.show()
 
     # Curves
 
@@ -198,8 +215,8 @@ class TrainLive(QWidget):
         last = view.series.last_step
         total = plan.total_steps if plan else None
         self._stat("step", f"{last:,} / {total:,}" if total else (f"{last:,}" if last else ""))
-        epochs = _epochs(step.epoch) if step and last else ""
-        self._stat("epoch", f"{epochs} / {_epochs(plan.epochs)}" if plan and epochs else epochs)
+        epochs = _epochs_text(step.epoch, plan.epochs) if plan and step and last else ""
+        self._stat("epoch", epochs)
         self._stat("remaining", self._remaining_text(view))
         caption = self.tr("Remaining") if view.alive else self.tr("Time taken")
         self.strip.set_caption("remaining", caption)
@@ -295,9 +312,10 @@ class TrainLive(QWidget):
         super().changeEvent(event)
 
 
-def _epochs(epochs: float) -> str:
-    text = f"{epochs:.2f}" if epochs < 10 else f"{epochs:.1f}"
-    return text.removesuffix(".00").removesuffix(".0")
+def _epochs_text(done: float, planned: float) -> str:
+    """Both with as many digits as tell two steps of a short run apart, so that neither jumps."""
+    digits = 1 if planned >= 10 else (2 if planned >= 0.1 else 4)
+    return f"{done:.{digits}f} / {planned:.{digits}f}"
 
 
 def _spec(view: RunView) -> dict[str, Any]:

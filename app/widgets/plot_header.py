@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QSize, Qt
@@ -14,6 +15,7 @@ from app.widgets.plot_style import font as font_of
 
 _SWATCH_PX = 14.0
 _GAP = 8.0
+_ENTRY_GAP = 10.0
 _SWATCH_DASH = (1.8, 1.2)
 """Short, so that the swatch shows more than one dash."""
 
@@ -26,6 +28,24 @@ class Entry:
     role: str
     dash: tuple[float, ...] = ()
     faint: bool = False
+
+
+def fitting(
+    entries: tuple[Entry, ...], width_of: Callable[[str], float], room: float
+) -> tuple[Entry, ...]:
+    """What fits into `room` pixels. Faint entries go first (their bold line explains them), then
+    the last.
+    """
+
+    def needed(kept: tuple[Entry, ...]) -> float:
+        widths = sum(_SWATCH_PX + 4 + width_of(e.text) for e in kept)
+        return widths + _ENTRY_GAP * (len(kept) - 1)
+
+    if needed(entries) > room:
+        entries = tuple(e for e in entries if not e.faint)
+    while entries and needed(entries) > room:
+        entries = entries[:-1]
+    return entries
 
 
 class PlotHeader(QWidget):
@@ -83,10 +103,8 @@ class PlotHeader(QWidget):
         metrics = QFontMetricsF(font)
         painter.setFont(font)
         base = self.height() - 11.0
-        for entry in self.entries:
+        for entry in fitting(self.entries, metrics.horizontalAdvance, right - left):
             width = _SWATCH_PX + 4 + metrics.horizontalAdvance(entry.text)
-            if left + width > right:
-                return
             color = role_color(entry.role)
             dash = _SWATCH_DASH if entry.dash else ()
             painter.setPen(pen(faint(color) if entry.faint else color, 2.0, dash))
@@ -94,7 +112,7 @@ class PlotHeader(QWidget):
             painter.drawLine(QPointF(left, y), QPointF(left + _SWATCH_PX, y))
             painter.setPen(role_color("muted"))
             painter.drawText(QPointF(left + _SWATCH_PX + 4, base), entry.text)
-            left += width + 10
+            left += width + _ENTRY_GAP
 
     def _text_left_of(
         self, painter: QPainter, edge: float, base: float, text: str, font: QFont, role: str

@@ -59,6 +59,14 @@
             <translation>对比</translation>
         </message>
         <message>
+            <source>No curves to show</source>
+            <translation>没有可显示的曲线</translation>
+        </message>
+        <message>
+            <source>Choose a training run above, or several to compare them.</source>
+            <translation>请在上方选择一个训练运行，或选择多个进行对比。</translation>
+        </message>
+        <message>
             <source>Runs in the plot</source>
             <translation>图中的运行</translation>
         </message>
@@ -776,7 +784,7 @@
         <name>TrainTexts</name>
         <message>
             <source>&amp;Model</source>
-            <translation>模型（&amp;M）</translation>
+            <translation>模型(&amp;M)</translation>
         </message>
         <message>
             <source>The base model; it stays as it is, an adapter is trained beside it.</source>
@@ -784,7 +792,7 @@
         </message>
         <message>
             <source>&amp;Data</source>
-            <translation>数据（&amp;D）</translation>
+            <translation>数据(&amp;D)</translation>
         </message>
         <message>
             <source>A dataset folder or a JSONL, JSON, CSV or text file.</source>
@@ -792,7 +800,7 @@
         </message>
         <message>
             <source>&amp;Preset</source>
-            <translation>预设（&amp;P）</translation>
+            <translation>预设(&amp;P)</translation>
         </message>
         <message>
             <source>Values to begin with.</source>
@@ -800,7 +808,7 @@
         </message>
         <message>
             <source>&amp;Length</source>
-            <translation>长度（&amp;L）</translation>
+            <translation>长度(&amp;L)</translation>
         </message>
         <message>
             <source>How long to train.</source>
@@ -808,7 +816,7 @@
         </message>
         <message>
             <source>&amp;Name</source>
-            <translation>名称（&amp;N）</translation>
+            <translation>名称(&amp;N)</translation>
         </message>
         <message>
             <source>What this run is called in the list.</source>
@@ -816,7 +824,7 @@
         </message>
         <message>
             <source>&amp;Questions to compare</source>
-            <translation>对比问题（&amp;Q）</translation>
+            <translation>对比问题(&amp;Q)</translation>
         </message>
         <message>
             <source>Answered before the first and after the last step.</source>

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.theme.manager import ThemeManager
 from app.widgets.plot_export import free_path, save_png, save_svg
+from app.widgets.plot_header import Entry, fitting
 from app.widgets.plot_lines import PlotLine
 from app.widgets.plot_marks import Limit, Marks
 from app.widgets.plot_panel import PlotPanel
@@ -492,3 +493,13 @@ def test_marks_stay_on_their_steps_when_the_window_changes_its_size(qtbot, run, 
         mark = plot._painter._placed.alarms[0]
         assert mark.x() == pytest.approx(plot.view.x_pixel(250), abs=1)
         assert plot.view.area.contains(mark)
+
+
+def test_a_legend_without_room_leaves_the_raw_line_out_first():
+    raw, smoothed = Entry("raw", "loss", faint=True), Entry("smoothed", "loss")
+    evaluated = Entry("eval", "evaluation")
+    entries = (raw, smoothed, evaluated)
+    assert fitting(entries, lambda _: 50.0, 300.0) == entries
+    assert fitting(entries, lambda _: 50.0, 150.0) == (smoothed, evaluated)
+    assert fitting(entries, lambda _: 50.0, 100.0) == (smoothed,)
+    assert fitting(entries, lambda _: 50.0, 10.0) == ()

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QScrollArea
 
 from app.bridge import MachineSample
 from app.pages.train import TrainPage
+from app.pages.train_live import _epochs_text
 from core.errors import ErrorInfo
 from core.hardware import GpuSample
 from core.metrics import Series
@@ -19,6 +20,7 @@ from core.protocol.events import (
     PhaseChanged,
     RunFinished,
     RunStarted,
+    SampleGenerated,
     TrainPlanned,
 )
 from tests.gui.written_runs import append, begun, ended, step, usual, write_run
@@ -395,7 +397,35 @@ def test_the_page_speaks_chinese_without_a_restart(page, living, deck, qtbot):
     qtbot.waitUntil(lambda: page.live.panel.plots["loss"].title == "损失")
     qtbot.waitUntil(lambda: page.save_button.text() == "立即保存")
     assert page.live.panel.plots["loss"].lines[0].name == "训练"
-    qtbot.waitUntil(lambda: page.form.rows["model"].label.text() == "模型（&M）")
+    qtbot.waitUntil(lambda: page.form.rows["model"].label.text() == "模型(&M)")
+
+
+def test_long_answers_push_no_plot_out_of_view(page, deck, home, qtbot):
+    said = [SampleGenerated(step=s, prompt=f"question {n}", answer="so many words " * 30)
+            for s in (0, 200) for n in range(4)]  # fmt: skip
+    show(page, deck, write_run(home, [*usual(), *said, *ended()], adapter=True))
+    qtbot.waitUntil(lambda: page.live.samples.height() > 600)
+    for plot in page.live.panel.plots.values():
+        assert not plot.visibleRegion().isEmpty()
+        assert plot.visibleRegion().boundingRect() == plot.rect()
+
+
+def test_on_a_narrow_window_the_answers_scroll_with_the_page(page, deck, home, window, qtbot):
+    show(page, deck, write_run(home, [*usual(), *ended()], adapter=True))
+    side = page.live.samples
+    for width in (1024, 1360, 1024):
+        window.resize(width, 700)
+        qtbot.waitUntil(lambda w=width: page.live._side_scroll.isHidden() == (w == 1024))
+        assert side.isVisible()
+    assert page.live.panel.width() == page.live.width()
+
+
+@pytest.mark.parametrize(
+    ("done", "planned", "text"),
+    [(0.0104, 0.0104, "0.0104 / 0.0104"), (0.5, 1.34, "0.50 / 1.34"), (7.0, 12.0, "7.0 / 12.0")],
+)
+def test_done_and_planned_epochs_have_the_same_digits(done, planned, text):
+    assert _epochs_text(done, planned) == text
 
 
 @pytest.mark.parametrize("size", [(1024, 700), (1360, 860)])
