@@ -163,7 +163,8 @@ class RunsPage(Page):
 
     def _select_wanted(self) -> None:
         if not self._wanted and self.table_model.runs and not self.selected_runs():
-            self.table.setCurrentIndex(self.filter.index(0, 0))  # screen readers need a current row
+            # Screen readers need a current row, and only training runs have curves to show.
+            self.table.setCurrentIndex(self.filter.index(self.table.first_row_of("train"), 0))
             return
         rows = [self.table_model.row_of(run_id) for run_id in self._wanted]
         self._wanted = set()

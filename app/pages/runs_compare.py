@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QVBoxLayo
 from app.theme.manager import ThemeManager
 from app.viewmodels.runs import METRICS, CompareModel
 from app.widgets.card import Card
+from app.widgets.empty_state import EmptyState
 from app.widgets.labels import label
 from app.widgets.metric_plot import MetricPlot
 from app.widgets.plot_lines import PlotLine
@@ -56,6 +57,8 @@ class ComparePlot(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.panel)
+        self.nothing = EmptyState("chart-line")
+        column.addWidget(self.nothing, 1)
         self._connect()
         self.retranslate()
 
@@ -104,8 +107,10 @@ class ComparePlot(QWidget):
         self.panel.data_changed()
 
     def _show_life(self) -> None:
-        """Room to grow only where something still grows."""
+        """Room to grow only where something still grows; words where there is no curve at all."""
         views = self._model.views.values()
+        self.panel.setVisible(bool(views))
+        self.nothing.setVisible(not views)
         self.panel.axis.live = any(v.alive or not v.caught_up for v in views)
 
     def _fill_legend(self) -> None:
@@ -188,6 +193,10 @@ class ComparePlot(QWidget):
             self.metric_box.setItemText(index, texts[metric])
         self._metric_label.setText(self.tr("Compare"))
         self.metric_box.setAccessibleName(self.tr("Compare"))
+        self.nothing.set_texts(
+            self.tr("No curves to show"),
+            self.tr("Choose a training run above, or several to compare them."),
+        )
         self.legend_card.set_title(self.tr("Runs in the plot"))
         self.legend.setAccessibleName(self.tr("Runs in the plot; Space hides and shows one"))
         self.plot.set_title(self.metric_box.currentText())

@@ -61,6 +61,15 @@ class RunTable(QTableView):
         rows.setDefaultSectionSize(_ROW_PX)
         self._size_columns()
 
+    def first_row_of(self, job: str) -> int:
+        """The first row that shows this kind of run, 0 when there is none."""
+        model = self.filter.sourceModel()
+        assert isinstance(model, RunTableModel)
+        for row in range(self.filter.rowCount()):
+            if model.run_at(self.filter.mapToSource(self.filter.index(row, 0)).row()).job == job:
+                return row
+        return 0
+
     def set_narrow(self, narrow: bool) -> None:
         """Leave out what the details beside the plot tell as well."""
         for column in _GIVE_WAY:

@@ -5,7 +5,10 @@ from PySide6.QtWidgets import QMessageBox, QScrollArea
 
 from app.models.run_table import COLUMNS
 from app.pages.runs import RunsPage
+from core.config.serve import ServeSpec
 from core.protocol.events import RunFinished
+from core.runlog.run_dir import RunDir
+from core.services.documents import run_document
 from tests.gui.written_runs import append, begun, ended, step, usual, write_run
 
 
@@ -270,3 +273,18 @@ def test_the_page_fits_the_window_in_width(page, deck, size, qtbot):
     deck.window.resize(*size)
     scroll = page.findChild(QScrollArea, "PageScroll")
     qtbot.waitUntil(lambda: scroll.widget().width() <= scroll.viewport().width())
+
+
+def test_the_newest_training_is_chosen_although_an_api_is_newer(deck, home, qtbot, three):
+    document = run_document("serve", ServeSpec(model="/models/starter"), name="api")
+    RunDir.create(home.runs, "20261104-000000-serve-d-0004", document | {"created_utc": 4.0})
+    deck.window.show()
+    deck.window.navigate("runs")
+    page = deck.window.current_page
+    qtbot.waitUntil(lambda: page.filter.rowCount() == 4)
+    assert names(page)[0] == "api"
+    assert [r.name for r in page.selected_runs()] == ["wide"]
+    assert page.compare.panel.isVisible()
+    choose(page, "api")
+    assert not page.compare.panel.isVisible()
+    assert page.compare.nothing.isVisible()
