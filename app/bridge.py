@@ -6,6 +6,7 @@ thread. Only the machine sample, which may wait for a driver, is taken in the ba
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,9 +39,19 @@ class MachineSample:
     gpus: tuple[GpuSample, ...] = ()
     gpu_reason: str = ""
     """Why there is no card: an id for `app.messages.reason_text`."""
-    cpu_ratio: float = 0.0
+    cpu_ratio: float | None = None
+    """None at first: a share needs two looks, and the start of the window itself is no load."""
     ram_used_gib: float = 0.0
     ram_total_gib: float = 0.0
+
+
+_cpu_looks = itertools.count()
+
+
+def _cpu_ratio() -> float | None:
+    """Share of all cores that worked since the last call; None at the first."""
+    ratio = psutil.cpu_percent(interval=None) / 100
+    return ratio if next(_cpu_looks) else None
 
 
 def sample_machine() -> MachineSample:
@@ -50,7 +61,7 @@ def sample_machine() -> MachineSample:
     return MachineSample(
         gpus=tuple(backend.sample()),
         gpu_reason=getattr(backend, "reason", "") or "",
-        cpu_ratio=psutil.cpu_percent(interval=None) / 100,
+        cpu_ratio=_cpu_ratio(),
         ram_used_gib=(memory.total - memory.available) / _GIB,
         ram_total_gib=memory.total / _GIB,
     )

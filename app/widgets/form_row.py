@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
+    QLabel,
     QVBoxLayout,
     QWidget,
 )
@@ -105,6 +107,21 @@ def form_grid(rows: list[FormRow], columns: int = 2) -> QGridLayout:
     return grid
 
 
+class _Value(QLabel):
+    """A wrapped text that is never cut: a form keeps the row heights of an earlier width."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("role", "body")
+        self.setWordWrap(True)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Ask for the height of the width that there is now."""
+        super().resizeEvent(event)
+        self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
+
+
 class FactList(QWidget):
     """Facts as two columns: a quiet name, its value selectable."""
 
@@ -129,7 +146,7 @@ class FactList(QWidget):
                 self._add(name, value)
 
     def _add(self, name: str, value: str) -> None:
-        shown = label(value, wrap=True)
+        shown = _Value(value)
         shown.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         shown.setAccessibleName(f"{name}: {value}")
         self._form.addRow(label(name, "muted"), shown)

@@ -86,7 +86,9 @@ class MachineCard(Card):
         s = self._sample
         ratio = s.ram_used_gib / s.ram_total_gib if s.ram_total_gib else 0.0
         used = f"{s.ram_used_gib:.1f} / {s.ram_total_gib:.1f} GiB"
-        cpu = self.tr("CPU {percent}").format(percent=percent_text(s.cpu_ratio))
+        cpu = ""
+        if s.cpu_ratio is not None:
+            cpu = self.tr("CPU {percent}").format(percent=percent_text(s.cpu_ratio))
         gauge.show_values(self.tr("Memory"), cpu, ratio, used)
         language = LanguageManager.current().language
         reason = messages.gpu_reason_text(s.gpu_reason, language) if s.gpu_reason else ""
