@@ -62,6 +62,7 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         self.addItem(self.box)
         self._shown: tuple[float, ...] = ()
         self._backdrop: QPixmap | None = None
+        self._backdrop_shows: tuple[object, ...] = ()
         self._press: QPointF | None = None
         self._dragging = False
         self._start: tuple[tuple[float, float], tuple[float, float]] = ((0, 1), (0, 1))
@@ -121,7 +122,6 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         wanted = (*self.axis.view, *self.y_view)
         if wanted != self._shown:
             self._shown = wanted
-            self._backdrop = None
             self.box.setRange(xRange=wanted[:2], yRange=wanted[2:], padding=0)
         self.viewport().update()
 
@@ -146,8 +146,12 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
             self._paint_axes(painter)
             return
         ratio = self.devicePixelRatioF()
-        if self._backdrop is None or self._backdrop.devicePixelRatioF() != ratio:
+        # Known by what it shows, not by who changed it: a paint may come between any two changes.
+        x, y = (self.axis.view, self.axis.mode, self.axis.log), (self.y_view, self.log_y)
+        shows = (x, y, bool(self.empty_text), ratio)
+        if self._backdrop is None or self._backdrop_shows != shows:
             self._backdrop = self._paint_backdrop(ratio)
+            self._backdrop_shows = shows
         painter.drawPixmap(QPointF(0, 0), self._backdrop)
 
     def drawForeground(self, painter: QPainter, rect: QRectF) -> None:
