@@ -1,5 +1,7 @@
 """The cached picture of grid and ticks always belongs to the range that is shown."""
 
+from collections.abc import Iterator
+
 import pytest
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QWidget
@@ -10,7 +12,7 @@ from app.widgets.plot_x_axis import XAxis
 
 
 @pytest.fixture
-def view(qtbot) -> PlotView:
+def view(qtbot) -> Iterator[PlotView]:
     ThemeManager("light").apply()
     holder = QWidget()  # pyqtgraph's own close() takes the scene apart before Qt is done with it
     made = PlotView(XAxis(holder), holder)
@@ -19,7 +21,7 @@ def view(qtbot) -> PlotView:
     qtbot.addWidget(holder)
     holder.show()
     made.show_ranges()
-    return made
+    yield made
 
 
 def painted(view: PlotView) -> QImage:
