@@ -22,6 +22,7 @@ def view(qtbot) -> Iterator[PlotView]:
     holder.show()
     made.show_ranges()
     yield made
+    holder.hide()
 
 
 def painted(view: PlotView) -> QImage:
