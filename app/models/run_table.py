@@ -140,6 +140,11 @@ def run_title(run: RunSummary) -> str:
     return run.name or run.run_id
 
 
+def figure_text(value: float | None) -> str:
+    """A loss, or nothing while there is none."""
+    return "" if value is None else format_value(value)
+
+
 def _text(run: RunSummary, column: str) -> str:
     language = LanguageManager.current().language
     match column:
@@ -156,9 +161,9 @@ def _text(run: RunSummary, column: str) -> str:
             total = f" / {run.total_steps:,}" if run.total_steps else ""
             return f"{run.step:,}{total}" if run.step or run.total_steps else ""
         case "loss":
-            return format_value(run.last_loss) if run.last_loss is not None else ""
+            return figure_text(run.last_loss)
         case "eval_loss":
-            return format_value(run.last_eval_loss) if run.last_eval_loss is not None else ""
+            return figure_text(run.last_eval_loss)
         case _:
             return _when(run.created_utc)
 

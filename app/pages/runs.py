@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import messages
-from app.models.run_table import RunTableModel, run_title
+from app.models.run_table import RunTableModel, figure_text, run_title
 from app.pages.base import AppContext, Page
 from app.pages.runs_compare import ComparePlot
 from app.pages.runs_table import RunTable
@@ -31,7 +31,6 @@ from app.widgets.empty_state import EmptyState
 from app.widgets.form_row import FactList
 from app.widgets.metric_plot import MetricPlot
 from app.widgets.plot_export import free_path, save_png, save_svg
-from app.widgets.plot_ticks import format_value
 from core.runlog.index import RunSummary
 
 _SIDE_PX = 264
@@ -204,7 +203,10 @@ class RunsPage(Page):
         self.resume_button.setVisible(one is not None and (one.resumable or _restartable(one)))
         self.export_button.setEnabled(bool(runs) and all(r.problem is None for r in runs))
         self.report_button.setVisible(one is not None and one.job == "train" and one.step > 0)
-        self.stop_button.setVisible(any(r.alive for r in runs))
+        living = {r.job for r in runs if r.alive}
+        self.stop_button.setVisible(bool(living))
+        stop = self.tr("Stop and save") if "train" in living else self.tr("Stop")
+        self.stop_button.set_text(stop)
         self.delete_button.setVisible(bool(runs) and not any(r.alive for r in runs))
 
     def _show_details(self) -> None:
@@ -229,8 +231,8 @@ class RunsPage(Page):
             (self.tr("Status"), messages.status_text(run.status, language)),
             (self.tr("Model"), Path(run.model).name),
             (self.tr("Data"), Path(run.data).name),
-            (self.tr("Loss"), _figure(run.last_loss)),
-            (self.tr("Eval loss"), _figure(run.last_eval_loss)),
+            (self.tr("Loss"), figure_text(run.last_loss)),
+            (self.tr("Eval loss"), figure_text(run.last_eval_loss)),
             (self.tr("Alarms"), str(run.alarms) if run.job == "train" else ""),
             (self.tr("Adapter"), self.tr("saved") if run.adapter else ""),
             (self.tr("Run"), run.run_id),
@@ -354,7 +356,6 @@ class RunsPage(Page):
         self.resume_button.set_text(self.tr("Resume"))
         self.export_button.set_text(self.tr("Export"), self.tr("All data as CSV"))
         self.report_button.set_text(self.tr("Report"))
-        self.stop_button.set_text(self.tr("Stop and save"))
         self.delete_button.set_text(self.tr("Delete"))
         self.search_line.setPlaceholderText(self.tr("Search name, model, data"))
         self.search_line.setAccessibleName(self.tr("Search runs"))
@@ -370,6 +371,7 @@ class RunsPage(Page):
             self.tr("Train a model"),
         )
         self._show_count()
+        self._show_actions()
         self._show_details()
 
     def _titles(self) -> dict[str, str]:
@@ -384,10 +386,6 @@ class RunsPage(Page):
             "eval_loss": self.tr("Eval loss"),
             "created": self.tr("Created"),
         }
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else format_value(value)
 
 
 def _restartable(run: RunSummary) -> bool:

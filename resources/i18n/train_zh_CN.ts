@@ -440,6 +440,10 @@
             <translation>停止并保存</translation>
         </message>
         <message>
+            <source>Stop</source>
+            <translation>停止</translation>
+        </message>
+        <message>
             <source>Search name, model, data</source>
             <translation>搜索名称、模型、数据</translation>
         </message>

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from PySide6.QtCore import QItemSelectionModel, Qt
 from PySide6.QtTest import QTest
@@ -5,10 +7,12 @@ from PySide6.QtWidgets import QMessageBox, QScrollArea
 
 from app.models.run_table import COLUMNS
 from app.pages.runs import RunsPage
+from core import atomic_io
 from core.config.serve import ServeSpec
 from core.protocol.events import RunFinished
 from core.runlog.run_dir import RunDir
 from core.services.documents import run_document
+from core.supervisor.identity import ProcessIdentity
 from tests.gui.written_runs import append, begun, ended, step, usual, write_run
 
 
@@ -288,3 +292,14 @@ def test_the_newest_training_is_chosen_although_an_api_is_newer(deck, home, qtbo
     choose(page, "api")
     assert not page.compare.panel.isVisible()
     assert page.compare.nothing.isVisible()
+
+
+def test_an_api_is_stopped_and_saves_nothing(page, home, qtbot):
+    document = run_document("serve", ServeSpec(model="/models/starter"), name="api")
+    run = RunDir.create(home.runs, "20261104-000000-serve-d-0004", document)
+    atomic_io.write_json(run.process_json, ProcessIdentity.of(os.getpid()).as_document())
+    page.list.refresh()
+    qtbot.waitUntil(lambda: page.filter.rowCount() == 4)
+    choose(page, "api")
+    assert page.stop_button.isVisible()
+    assert page.stop_button.text() == "Stop"
