@@ -258,7 +258,10 @@ class MetricPlot(QFrame):
         least = 0.3 if self.view.log_y else max(abs(high), abs(low)) * self.least_share or 1.0
         if high - low < least:
             middle = (low + high) / 2
+            below_zero = low < 0 or self.view.log_y
             low, high = middle - least / 2, middle + least / 2
+            if low < 0 and not below_zero:  # no axis of rates goes below zero
+                low, high = 0.0, least
         room = 0.1 * (high - low)
         floor = low - room
         if not self.view.log_y and low >= 0:

@@ -108,8 +108,9 @@ class PlotHeader(QWidget):
             color = role_color(entry.role)
             dash = _SWATCH_DASH if entry.dash else ()
             painter.setPen(pen(faint(color) if entry.faint else color, 2.0, dash))
-            y = base - metrics.ascent() * 0.36
-            painter.drawLine(QPointF(left, y), QPointF(left + _SWATCH_PX, y))
+            y = round(base - metrics.ascent() * 0.36)
+            start = round(left)  # between two pixels the gaps of a dash fill up
+            painter.drawLine(QPointF(start, y), QPointF(start + _SWATCH_PX, y))
             painter.setPen(role_color("muted"))
             painter.drawText(QPointF(left + _SWATCH_PX + 4, base), entry.text)
             left += width + _ENTRY_GAP

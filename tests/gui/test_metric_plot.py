@@ -503,3 +503,11 @@ def test_a_legend_without_room_leaves_the_raw_line_out_first():
     assert fitting(entries, lambda _: 50.0, 150.0) == (smoothed, evaluated)
     assert fitting(entries, lambda _: 50.0, 100.0) == (smoothed,)
     assert fitting(entries, lambda _: 50.0, 10.0) == ()
+
+
+def test_a_rate_of_zero_stands_on_an_axis_that_begins_at_zero(qtbot):
+    run = filled(3, grad_norm=lambda _: 0.0)
+    panel = make_panel(qtbot, run, ("grad_norm",))
+    low, high = panel.plots["grad_norm"].view.y_view
+    assert low == 0.0
+    assert high > 0.5
