@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QDoubleSpinBox,
     QLineEdit,
     QPlainTextEdit,
@@ -14,6 +13,7 @@ from PySide6.QtWidgets import (
 
 from app.viewmodels.chat import ChatSettings
 from app.widgets.card import Card
+from app.widgets.elided_combo import ElidedCombo
 from app.widgets.form_row import FormRow
 from core.supervisor import RunView
 
@@ -32,8 +32,8 @@ class ChatSettingsCard(Card):
         super().__init__(parent=parent)
         self.setFixedWidth(_WIDTH)
         self._models: list[str] = []
-        self.server_box = QComboBox()
-        self.model_box = QComboBox()
+        self.server_box = ElidedCombo()
+        self.model_box = ElidedCombo()
         self.system = QPlainTextEdit()
         self.system.setTabChangesFocus(True)
         self.system.setFixedHeight(84)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QTableView, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.models.request_table import RequestTableModel
 from app.text import percent_text
@@ -11,7 +19,7 @@ from app.viewmodels.serve import ServeModel, curl_line
 from app.widgets.card import GAP, Card
 from app.widgets.copy_field import CopyField
 from app.widgets.form_row import FormRow
-from app.widgets.labels import label, set_role
+from app.widgets.labels import ElidedLabel, label, set_role
 from app.widgets.metric_plot import MetricPlot
 from app.widgets.plot_lines import PlotLine
 from app.widgets.plot_marks import Limit
@@ -20,6 +28,7 @@ from app.widgets.plot_x_axis import XAxis
 from app.widgets.progress import Progress
 from app.widgets.stat_strip import Stat
 
+_NARROW_PX = 900
 TARGET_QPS = 50.0
 TARGET_P99_MS = 500.0
 TARGET_MEMORY = 0.85
@@ -33,7 +42,7 @@ class Tile(Card):
         super().__init__(parent=parent)
         self.stat = Stat()
         self.stat.make_large()
-        self._note = label("", "muted")
+        self._note = ElidedLabel("", "muted")
         self.body.setSpacing(2)
         self.body.addWidget(self.stat)
         self.body.addWidget(self._note)
@@ -41,7 +50,7 @@ class Tile(Card):
     def show_figure(self, value: str, note: str = "", *, met: bool | None = None) -> None:
         """A value and what stands under it; `met` marks a target that is reached."""
         self.stat.set_value(value)
-        self._note.setText(f"✓ {note}" if met else note)
+        self._note.set_full_text(f"✓ {note}" if met else note)
         set_role(self._note, "ok" if met else "muted")
 
 
@@ -107,10 +116,24 @@ class DeployLive(QWidget):
 
     def _make_figures(self) -> None:
         self.tiles = {name: Tile() for name in ("qps", "p99", "ttft", "speed", "queue", "memory")}
-        self.figures = QHBoxLayout()
+        self.figures = QGridLayout()
         self.figures.setSpacing(GAP)
-        for tile in self.tiles.values():
-            self.figures.addWidget(tile, 1)
+        self._tiles_a_row = 0
+        self._arrange_tiles(len(self.tiles))
+
+    def _arrange_tiles(self, a_row: int) -> None:
+        """So many tiles beside each other, all of one width."""
+        if a_row == self._tiles_a_row:
+            return
+        self._tiles_a_row = a_row
+        for number, tile in enumerate(self.tiles.values()):
+            self.figures.addWidget(tile, number // a_row, number % a_row)
+            self.figures.setColumnStretch(number, 1 if number < a_row else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Two rows of figures where one would cut them."""
+        super().resizeEvent(event)
+        self._arrange_tiles(3 if self.width() < _NARROW_PX else len(self.tiles))
 
     def _make_plots(self) -> None:
         self.axis = XAxis(self)

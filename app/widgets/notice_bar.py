@@ -58,9 +58,11 @@ class Notice(QFrame):
         self.deleteLater()
 
     def changeEvent(self, event: QEvent) -> None:
-        """Speak the new language."""
+        """Speak the new language. The sentence cannot be said again, so quiet news leaves."""
         if event.type() == QEvent.Type.LanguageChange:
             self._retranslate()
+            if self._tone in _CALM_TONES:
+                self.leave()
         super().changeEvent(event)
 
     def _add_action(self, row: QHBoxLayout, text: str) -> None:
