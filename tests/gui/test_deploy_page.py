@@ -130,3 +130,14 @@ def test_every_word_changes_with_the_language(deploy: DeployPage, deck: Deck, qt
     deck.window.ctx.language.set_choice("zh_CN")
     qtbot.waitUntil(lambda: deploy.form.start_button.text() == "启动 API")
     assert deploy.title_label.full_text == "本地 API"
+
+
+def test_a_narrow_page_cuts_no_figure(deploy: DeployPage, qtbot: QtBot) -> None:
+    start(deploy, qtbot)
+    window = deploy.window()
+    for width, rows in ((1024, 2), (1360, 1), (1024, 2)):
+        window.resize(width, 700)
+        qtbot.waitUntil(lambda n=rows: len({t.y() for t in deploy.live.tiles.values()}) == n)
+    deploy.live.tiles["p99"].show_figure("12,345 ms")
+    figure = deploy.live.tiles["p99"].stat
+    assert figure._value.text() == figure.value

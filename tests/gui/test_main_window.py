@@ -457,3 +457,11 @@ def test_background_work_of_a_deleted_owner_is_dropped(deck: Deck, qtbot) -> Non
     shiboken6.delete(owner)
     settle(deck, qtbot)
     assert heard == []
+
+
+def test_quiet_news_leaves_with_its_language_and_warnings_stay(deck: Deck, qtbot) -> None:
+    deck.window.show()
+    deck.window.notify("Saved.", "ok")
+    deck.window.notify("Ended badly.", "error")
+    deck.window.ctx.language.set_choice("zh_CN")
+    qtbot.waitUntil(lambda: deck.window.notice_bar.texts == ["Ended badly."])
