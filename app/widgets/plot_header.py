@@ -107,9 +107,11 @@ class PlotHeader(QWidget):
             width = _SWATCH_PX + 4 + metrics.horizontalAdvance(entry.text)
             color = role_color(entry.role)
             dash = _SWATCH_DASH if entry.dash else ()
-            painter.setPen(pen(faint(color) if entry.faint else color, 2.0, dash))
+            stroke = pen(faint(color) if entry.faint else color, 2.0, dash)
+            stroke.setCapStyle(Qt.PenCapStyle.FlatCap)  # square caps would fill the gaps of a dash
+            painter.setPen(stroke)
             y = round(base - metrics.ascent() * 0.36)
-            start = round(left)  # between two pixels the gaps of a dash fill up
+            start = round(left)
             painter.drawLine(QPointF(start, y), QPointF(start + _SWATCH_PX, y))
             painter.setPen(role_color("muted"))
             painter.drawText(QPointF(left + _SWATCH_PX + 4, base), entry.text)

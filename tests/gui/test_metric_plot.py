@@ -5,16 +5,17 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QAccessible, QImage, QWheelEvent
+from PySide6.QtGui import QAccessible, QImage, QPainter, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app.theme.manager import ThemeManager
 from app.widgets.plot_export import free_path, save_png, save_svg
-from app.widgets.plot_header import Entry, fitting
+from app.widgets.plot_header import Entry, PlotHeader, fitting
 from app.widgets.plot_lines import PlotLine
 from app.widgets.plot_marks import Limit, Marks
 from app.widgets.plot_panel import PlotPanel
+from app.widgets.plot_style import role_color
 from core.metrics import RunSeries
 from core.protocol.events import AlarmRaised, CheckpointSaved, EvalDone, RunStarted, TrainStep
 from tests.gui.written_runs import step
@@ -511,3 +512,22 @@ def test_a_rate_of_zero_stands_on_an_axis_that_begins_at_zero(qtbot):
     low, high = panel.plots["grad_norm"].view.y_view
     assert low == 0.0
     assert high > 0.5
+
+
+@pytest.mark.parametrize("left", [0.0, 0.3, 0.5, 0.8])
+def test_a_dashed_line_is_dashed_in_the_legend(qtbot, left):
+    ThemeManager("light").apply()
+    header = PlotHeader()
+    qtbot.addWidget(header)
+    header.resize(400, 32)
+    header.show_state("", "", (Entry("one", "loss", (4.0, 3.0)),))
+    picture = QImage(header.size(), QImage.Format.Format_RGB32)
+    picture.fill(Qt.GlobalColor.white)
+    painter = QPainter(picture)
+    header._paint_entries(painter, 20 + left, 380)
+    painter.end()
+    color = role_color("loss").rgb()
+    swatch = range(20, 36)
+    rows = [[picture.pixel(x, y) == color for x in swatch] for y in range(32)]
+    inked = next(row for row in rows if any(row))
+    assert len([1 for a, b in itertools.pairwise(inked) if a and not b]) >= 2
