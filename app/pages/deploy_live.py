@@ -19,7 +19,7 @@ from app.viewmodels.serve import ServeModel, curl_line
 from app.widgets.card import GAP, Card
 from app.widgets.copy_field import CopyField
 from app.widgets.form_row import FormRow
-from app.widgets.labels import ElidedLabel, label, set_role
+from app.widgets.labels import label, set_role
 from app.widgets.metric_plot import MetricPlot
 from app.widgets.plot_lines import PlotLine
 from app.widgets.plot_marks import Limit
@@ -42,7 +42,7 @@ class Tile(Card):
         super().__init__(parent=parent)
         self.stat = Stat()
         self.stat.make_large()
-        self._note = ElidedLabel("", "muted")
+        self._note = label("", "muted")
         self.body.setSpacing(2)
         self.body.addWidget(self.stat)
         self.body.addWidget(self._note)
@@ -50,7 +50,7 @@ class Tile(Card):
     def show_figure(self, value: str, note: str = "", *, met: bool | None = None) -> None:
         """A value and what stands under it; `met` marks a target that is reached."""
         self.stat.set_value(value)
-        self._note.set_full_text(f"✓ {note}" if met else note)
+        self._note.setText(f"✓ {note}" if met else note)
         set_role(self._note, "ok" if met else "muted")
 
 
