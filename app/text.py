@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
 
@@ -38,6 +40,11 @@ def duration_text(seconds: float) -> str:
     minutes, s = divmod(whole, 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+def time_text(utc_s: float) -> str:
+    """2026-11-23 21:04, local time; the same in both languages and in every list. Empty for 0."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(utc_s)) if utc_s else ""
 
 
 def percent_text(ratio: float, digits: int = 0) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from app.commands.output import Output, text
 from app.commands.serve import serve_and_stay
 from app.commands.train import finished, start_and_follow
 from app.messages import alarm_text, error_text, job_text, phase_text, status_text
+from app.text import time_text
 from core.runlog.index import RunSummary
 from core.services import Services
 from core.supervisor import RunView
@@ -99,7 +99,7 @@ def _row(summary: RunSummary, out: Output) -> str:
     total = summary.total_steps or "?"
     step = f"{summary.step}/{total}" if summary.job == "train" else ""
     loss = "" if summary.last_loss is None else f"{summary.last_loss:.4f}"
-    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.created_utc))
+    made = time_text(summary.created_utc)
     status = status_text(summary.status, out.language)
     return f"{summary.run_id:<48} {made}  {status:<10} {step:>11}  {loss:>8}  {summary.name}"
 

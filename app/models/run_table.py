@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from PySide6.QtGui import QColor
 
 from app import messages
 from app.i18n import LanguageManager
+from app.text import time_text
 from app.theme.manager import ThemeManager
 from app.widgets.plot_ticks import format_value
 from app.widgets.status_chip import STATUS_TONES
@@ -165,17 +165,13 @@ def _text(run: RunSummary, column: str) -> str:
         case "eval_loss":
             return figure_text(run.last_eval_loss)
         case _:
-            return _when(run.created_utc)
+            return time_text(run.created_utc)
 
 
 def _tooltip(run: RunSummary, column: str) -> str | None:
     if run.problem is not None:
         return messages.error_text(run.problem, LanguageManager.current().language).message
     return {"name": run.run_id, "model": run.model, "data": run.data}.get(column)
-
-
-def _when(created_utc: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(created_utc)) if created_utc else ""
 
 
 def _color(run: RunSummary) -> QColor:

@@ -242,7 +242,7 @@ class DeployForm(QWidget):
         """All texts."""
         self._name_rows()
         self._name_more_rows()
-        self.more_models.set_text(self.tr("More models"))
+        self.more_models.set_text(self.tr("More models…"))
         self.train_link.set_text(self.tr("Train an adapter for this model"))
         self.advanced_button.set_text(self.tr("All settings"))
         self.start_button.set_text(self.tr("Start the API"))

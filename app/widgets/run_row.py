@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QDateTime, QLocale, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app import messages
 from app.i18n import LanguageManager
-from app.text import count_text, number_text
+from app.text import count_text, number_text, time_text
 from app.widgets.buttons import Button
 from app.widgets.labels import ElidedLabel
 from app.widgets.progress import Progress
 from app.widgets.status_chip import STATUS_TONES, StatusChip
 from core.runlog.index import RunSummary
-
-
-def time_text(utc_s: float) -> str:
-    """A moment as the language writes it, in local time."""
-    moment = QDateTime.fromSecsSinceEpoch(int(utc_s))
-    return QLocale().toString(moment, QLocale.FormatType.ShortFormat)
 
 
 class RunRow(QWidget):

@@ -189,8 +189,8 @@
             <translation>该值无效。</translation>
         </message>
         <message>
-            <source>More models</source>
-            <translation>更多模型</translation>
+            <source>More models…</source>
+            <translation>更多模型…</translation>
         </message>
         <message>
             <source>Train an adapter for this model</source>
