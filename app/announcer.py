@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QObject
 
 from app import messages
@@ -31,9 +33,11 @@ class Announcer(QObject):
         settings: SettingsStore,
         notify: Notify,
         navigate: Navigate,
+        shown_run_id: Callable[[], str],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        self._shown_run_id = shown_run_id
         self._settings = settings
         self._notify = notify
         self._navigate = navigate
@@ -51,7 +55,8 @@ class Announcer(QObject):
                 self._say_alarm(view, event)
         if view.finished:
             self._seen_alive.discard(view.run_id)
-            self._say_end(view)
+            if view.run_id != self._shown_run_id():  # its page says it already, and in full
+                self._say_end(view)
 
     def _say_alarm(self, view: RunView, alarm: AlarmRaised) -> None:
         text = messages.alarm_text(alarm, LanguageManager.current().language)

@@ -123,7 +123,9 @@ def compose(app: QApplication, home: Home) -> Deck:
     background = Background(root)
     bridge = Bridge(found.supervisor, background, root)
     window = MainWindow(found, bridge, theme, language, settings, background)
-    announcer = Announcer(bridge, settings, window.notify, window.navigate, root)
+    announcer = Announcer(
+        bridge, settings, window.notify, window.navigate, lambda: window.shown_run_id, root
+    )
     reporter = ExceptionReporter(root)
     reporter.reported.connect(window.show_error)
     reporter.install()

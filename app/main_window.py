@@ -81,6 +81,12 @@ class MainWindow(QMainWindow):
         """The page at the front."""
         return self.pages.get(self._current)
 
+    @property
+    def shown_run_id(self) -> str:
+        """The run that the page at the front is about; empty for none."""
+        page = self.current_page
+        return page.shown_run_id if page is not None and not self.isMinimized() else ""
+
     def navigate(self, page_id: str, **args: object) -> None:
         """Bring a page to the front; `args` reach its `on_shown`."""
         if (before := self.current_page) is not None and self._current != page_id:

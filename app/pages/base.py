@@ -98,6 +98,11 @@ class Page(QWidget):
     def on_shown(self, args: dict[str, object]) -> None:
         """The page came to the front; `args` are those of `navigate`."""
 
+    @property
+    def shown_run_id(self) -> str:
+        """The run that this page is about now; empty for none. Its news need no notice here."""
+        return ""
+
     def on_hidden(self) -> None:
         """Another page came to the front."""
 

@@ -181,7 +181,9 @@ class ModelDetails(Card):
             (self.tr("Vocabulary"), count_text(model.vocab_size) if model.vocab_size else ""),
             (
                 self.tr("Languages"),
-                ", ".join(messages.language_text(c, language) for c in model.languages),
+                ("、" if language == "zh" else ", ").join(
+                    messages.language_text(c, language) for c in model.languages
+                ),
             ),
             (self.tr("License"), model.licence),
             (self.tr("Chat template"), self.tr("yes") if model.has_chat_template else ""),

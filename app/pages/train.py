@@ -114,6 +114,11 @@ class TrainPage(Page):
         """The live view is in front."""
         return not self.live.isHidden() and self.model.view is not None
 
+    @property
+    def shown_run_id(self) -> str:
+        """The run of the live view."""
+        return self.model.view.run_id if self.showing_run and self.model.view else ""
+
     # Header
 
     def retranslate(self) -> None:

@@ -434,3 +434,15 @@ def test_the_page_fits_the_window_in_width(page, living, window, size, qtbot):
     scroll = page.findChild(QScrollArea, "PageScroll")
     qtbot.waitUntil(lambda: scroll.widget().width() <= scroll.viewport().width())
     assert scroll.widget().minimumSizeHint().width() <= scroll.viewport().width()
+
+
+@pytest.mark.parametrize(("looks_at", "notices"), [("train", 0), ("overview", 1)])
+def test_the_end_of_a_run_is_news_only_on_other_pages(window, deck, qtbot, home, looks_at, notices):
+    run = write_run(home, usual(), alive=True)
+    window.navigate("train", run_id=run.run_id)
+    catch_up(window.current_page, deck)
+    window.navigate(looks_at)
+    append(run, ended())
+    supervisor = deck.window.ctx.services.supervisor
+    qtbot.waitUntil(lambda: (deck.bridge.tick(), supervisor.view(run.run_id).finished)[1])
+    assert len([t for t in window.notice_bar.texts if "completed" in t]) == notices
