@@ -445,4 +445,5 @@ def test_the_end_of_a_run_is_news_only_on_other_pages(window, deck, qtbot, home,
     append(run, ended())
     supervisor = deck.window.ctx.services.supervisor
     qtbot.waitUntil(lambda: (deck.bridge.tick(), supervisor.view(run.run_id).finished)[1])
+    QTest.qWait(50)  # Qt shows a new child of a visible widget in the next round of events
     assert len([t for t in window.notice_bar.texts if "completed" in t]) == notices
