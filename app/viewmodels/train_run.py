@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from app.bridge import Bridge, MachineSample
 from app.viewmodels.train_eta import Eta, SteadyEta, remaining
@@ -44,10 +44,6 @@ class TrainRunModel(QObject):
         self._asked_id = ""
         self._eta = SteadyEta()
         self._told_s = 0.0
-        self._hurry = QTimer(self)
-        self._hurry.setSingleShot(True)
-        self._hurry.setInterval(0)
-        self._hurry.timeout.connect(bridge.tick)
         bridge.run_changed.connect(self._run_changed)
         bridge.machine_sampled.connect(self._machine_sampled)
 
@@ -192,10 +188,6 @@ class TrainRunModel(QObject):
             self.asked = None
         if view.stopping:
             self.asked = "stop"
-        if not view.caught_up:
-            # A long history is read bite after bite, the window's own events in between, instead
-            # of one bite a tick: somebody is waiting for it.
-            self._hurry.start()
         if replaced:
             self.gpu_memory = {}
             self.curves_replaced.emit()
