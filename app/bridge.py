@@ -17,6 +17,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.background import Background, to_error_info
 from core.errors import ErrorInfo
 from core.hardware import gpu_backend
+from core.hardware.process import GIB
 
 if TYPE_CHECKING:
     from core.hardware import GpuSample
@@ -28,7 +29,6 @@ CATCH_UP_MS = 5
 """Between two bites of a long event file; the window stays fluent in between."""
 SAMPLE_MS = 1000
 HIDDEN_SAMPLE_MS = 10_000
-_GIB = 1024**3
 _log = logging.getLogger(__name__)
 
 
@@ -62,8 +62,8 @@ def sample_machine() -> MachineSample:
         gpus=tuple(backend.sample()),
         gpu_reason=getattr(backend, "reason", "") or "",
         cpu_ratio=_cpu_ratio(),
-        ram_used_gib=(memory.total - memory.available) / _GIB,
-        ram_total_gib=memory.total / _GIB,
+        ram_used_gib=(memory.total - memory.available) / GIB,
+        ram_total_gib=memory.total / GIB,
     )
 
 

@@ -11,8 +11,7 @@ import psutil
 
 from core import atomic_io
 from core.hardware.gpu import GpuBackend, GpuSample, NoGpuReason
-
-GIB = 1024**3
+from core.hardware.process import GIB
 
 
 @dataclass(frozen=True)

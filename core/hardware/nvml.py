@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from core.hardware.gpu import GpuBackend, GpuSample, NoGpu, NoGpuReason
+from core.hardware.process import GIB
 
 T = TypeVar("T")
-GIB = 1024**3
 
 # Bits of nvmlClocksEventReasons that mean "slower than asked"; idle and application clocks do not.
 _SLOWDOWN_BITS = {
