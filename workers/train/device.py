@@ -113,7 +113,10 @@ class MemoryMeter:
 
             # `memory_allocated` and its twin each flatten and sort the whole statistics: 0.7 ms
             # a step together on an H200's host, most of what telling a step cost.
-            held = torch.cuda.memory_stats_as_nested_dict()["allocated_bytes"]["all"]
+            stats = torch.cuda.memory_stats_as_nested_dict()
+            if not stats:  # the card was not touched yet
+                return 0.0, 0.0
+            held = stats["allocated_bytes"]["all"]
             return held["current"] / _GIB, held["peak"] / _GIB
         now = self._process.memory_info().rss
         self._peak = max(self._peak, now)
