@@ -45,8 +45,8 @@ class PolicySettings:
 
     max_rollbacks: int = 3
     """After so many the run pauses and asks."""
-    lr_divisor: float = 3.0
-    """3e-5 becomes 1e-5. A divisor, because 3e-5 / 3 is exactly 1e-5 and 3e-5 * (1 / 3) is not."""
+    lr_factor: float = 1 / 3
+    """3e-5 becomes 1e-5."""
     margin_steps: int = 10
     """A healthy snapshot is older than the first suspect step by more than this."""
     rewarm_steps: int = 20
@@ -77,8 +77,8 @@ class Decision:
     reason: Reason = "as_chosen"
     to_step: int | None = None
     """Steps done in the snapshot to restore; None when there is no healthy one."""
-    lr_divisor: float = 1.0
-    """Divide the rate (not the schedule's position) by this, on top of earlier rollbacks."""
+    lr_factor: float = 1.0
+    """Multiply the scale of the rate by this; the schedule's position is not touched."""
     skip_from_step: int | None = None
     """First step whose data is left out after the rollback ..."""
     skip_to_step: int | None = None
@@ -173,7 +173,7 @@ def _with_offer(decision: Decision, to_step: int | None, settings: PolicySetting
         decision.at_step,
         decision.reason,
         to_step=to_step,
-        lr_divisor=settings.lr_divisor,
+        lr_factor=settings.lr_factor,
         skip_from_step=to_step + 1,
         skip_to_step=decision.at_step,
         rewarm_steps=settings.rewarm_steps,

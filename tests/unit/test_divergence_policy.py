@@ -49,7 +49,7 @@ def test_without_an_alarm_there_is_nothing_to_decide() -> None:
 def test_a_divergence_goes_back_behind_its_beginning_and_cuts_the_rate_to_a_third() -> None:
     decision = decided()
     assert (decision.action, decision.reason, decision.to_step) == ("rollback", "as_chosen", 139)
-    assert 3e-5 / decision.lr_divisor == 1e-5
+    assert 3e-5 * decision.lr_factor == pytest.approx(1e-5, rel=1e-12)
     assert (decision.skip_from_step, decision.skip_to_step) == (140, 160)
     assert decision.rewarm_steps >= 20
 
@@ -98,7 +98,7 @@ def test_after_three_rollbacks_the_run_pauses_and_asks(done: int, action: str) -
 def test_without_a_healthy_snapshot_the_run_pauses_and_says_why() -> None:
     decision = decided(first=40)
     assert (decision.action, decision.reason, decision.to_step) == ("pause", "no_snapshot", None)
-    assert (decision.lr_divisor, decision.skip_from_step, decision.can_roll_back) == (
+    assert (decision.lr_factor, decision.skip_from_step, decision.can_roll_back) == (
         1,
         None,
         False,
