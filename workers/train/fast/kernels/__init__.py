@@ -1,0 +1,1 @@
+"""Triton kernels. Imported only where Triton and a card are; see `workers.train.fast.support`."""
