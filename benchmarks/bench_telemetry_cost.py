@@ -106,8 +106,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--steps", type=int, default=60)
     arguments = parser.parse_args()
-    values = train_preset("starter-demo").values | {"steps": 100_000, "eval_every_steps": 0}
-    values |= {"model": str(STARTER_MODEL), "data": str(SAMPLE_DATASET), "save_every_steps": 0}
+    values = train_preset("starter-demo").values | {"steps": 100_000, "eval_steps": 0}
+    values |= {"model": str(STARTER_MODEL), "data": str(SAMPLE_DATASET), "save_steps": 0}
     spec = TrainSpec.parse({**values, "device": arguments.device})
     with tempfile.TemporaryDirectory() as folder:
         ctx = make_context(Path(folder), spec)

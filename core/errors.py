@@ -44,6 +44,11 @@ class ErrorCode(StrEnum):
     TRAIN_WARMUP_TOO_LONG = "train.warmup_too_long"  # warmup_steps, total_steps
     TRAIN_OUT_OF_MEMORY = "train.out_of_memory"  # needed_gib, free_gib, detail
     TRAIN_DIVERGED = "train.diverged"  # step
+    TRAIN_NEEDS_PACKAGE = "train.needs_package"  # package, feature
+    TRAIN_COMBINATION = "train.combination"  # reason
+    TRAIN_NO_LABELS = "train.no_labels"  # path
+    TRAIN_RANK_LOST = "train.rank_lost"  # rank, detail
+    TRAIN_GPU_LOST = "train.gpu_lost"  # device, detail
     CHECKPOINT_NONE = "checkpoint.none"  # run_id
     CHECKPOINT_DAMAGED = "checkpoint.damaged"  # path, detail
     # serving

@@ -14,7 +14,8 @@ from app.commands.output import Output
 from app.messages import alarm_text, phase_text, reason_text, split_text, status_text
 from core import atomic_io
 from core.config.base import Spec
-from core.config.train import TrainSpec
+from core.config.presets import merge
+from core.config.train import TrainSpec, current_names
 from core.errors import AppError, ErrorCode, UsageError
 from core.protocol.events import (
     AlarmRaised,
@@ -152,12 +153,13 @@ def train_spec(args: argparse.Namespace) -> TrainSpec:
     Raises:
         UsageError: `input.bad_value`, `input.bad_usage` or `file.damaged`.
     """
-    values = read_spec_file(args.spec) if args.spec else {}
-    for key in ("model", "data", "steps", "name"):
-        if getattr(args, key) is not None:
-            values[key] = getattr(args, key)
+    values = current_names(read_spec_file(args.spec)) if args.spec else {}
+    options = {"model": args.model, "data": args.data, "max_steps": args.steps, "name": args.name}
+    values |= {key: value for key, value in options.items() if value is not None}
     for assignment in args.set or ():
-        assign(values, assignment, TrainSpec)
+        assigned: dict[str, Any] = {}
+        assign(assigned, assignment, TrainSpec)
+        values = merge(values, current_names(assigned))
     for key in ("model", "data"):
         if not values.get(key):
             raise UsageError(ErrorCode.BAD_USAGE, detail=f"--{key}")
@@ -182,7 +184,7 @@ def read_spec_file(path: str) -> dict[str, Any]:
 
 
 def assign(values: dict[str, Any], assignment: str, spec: type[Spec]) -> None:
-    """Put `lora.rank=8` into nested `values`. Values are JSON where they look like it.
+    """Put `lora.r=8` into nested `values`. Values are JSON where they look like it.
 
     Raises:
         UsageError: `input.bad_value` without a "=".

@@ -193,7 +193,7 @@ class Director(QObject):
         form.preset_box.setCurrentIndex(index)
         form.preset_box.activated.emit(index)
         form.amount_box.setCurrentIndex(form.amount_box.findData("steps"))
-        form.amount_line.setText(str(spec.steps))
+        form.amount_line.setText(str(spec.max_steps))
         form.name_line.setText(spec.name)
         form.prompts.setPlainText("\n".join(spec.sample_prompts))
 

@@ -187,7 +187,7 @@ class TrainPage(Page):
         facts = [
             Path(str(spec.get("model", ""))).name,
             str(view.document.get("dataset") or Path(str(spec.get("data", ""))).name),
-            f"LoRA r{lora['rank']}" if "rank" in lora else "",
+            f"LoRA r{lora['r']}" if "r" in lora else "",
         ]
         if plan:
             facts.append(self.tr("{count} samples").format(count=f"{plan.train_samples:,}"))

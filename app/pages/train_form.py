@@ -235,9 +235,9 @@ class TrainForm(QWidget):
         if preset is not None:
             self._base = preset.over(self._base)
         self.preset_box.setCurrentIndex(self.preset_box.findData(preset_id))
-        steps = self._base.get("steps")
+        steps = self._base.get("max_steps")
         self.amount_box.setCurrentIndex(self.amount_box.findData("steps" if steps else "epochs"))
-        self.amount_line.setText(str(steps) if steps else f"{self._base['epochs']:g}")
+        self.amount_line.setText(str(steps) if steps else f"{self._base['num_train_epochs']:g}")
         for path, widget in self.advanced_lines.items():
             text = form.text_of(self._base, path)
             if isinstance(widget, QComboBox):
@@ -271,11 +271,11 @@ class TrainForm(QWidget):
         lines = self.prompts.toPlainText().splitlines()
         values["sample_prompts"] = [line.strip() for line in lines if line.strip()]
         amount = self.amount_line.text().strip().replace(",", "")
-        values["steps"] = None
+        values["max_steps"] = None
         if self.amount_box.currentData() == "steps":
-            values["steps"] = int(amount) if amount.isdigit() else amount
+            values["max_steps"] = int(amount) if amount.isdigit() else amount
         else:
-            values["epochs"] = amount
+            values["num_train_epochs"] = amount
         return values
 
     def check(self) -> TrainSpec | None:
@@ -285,7 +285,7 @@ class TrainForm(QWidget):
         for missing in ("model", "data"):
             if not values[missing]:
                 found[missing] = form.FieldProblem("missing")
-        amount = found.pop("steps", None) or found.pop("epochs", None)
+        amount = found.pop("max_steps", None) or found.pop("num_train_epochs", None)
         if amount:
             found["amount"] = amount
         for key, row in self.rows.items():

@@ -172,7 +172,7 @@ class TrainLive(QWidget):
         view = self._model.view
         if view is None:
             return
-        clip = float(_spec(view).get("clip_grad_norm") or 0)
+        clip = float(_spec(view).get("max_grad_norm") or 0)
         text = self.tr("clip {value}").format(value=f"{clip:g}")
         self.panel.plots["grad_norm"].set_limits([Limit(clip, text)] if clip else [])
         self.panel.plots["memory"].set_limits(self._memory_limits(view))

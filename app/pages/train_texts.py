@@ -52,32 +52,32 @@ class TrainTexts(QObject):
                 self.tr("Reached after the warm-up; lower it when the loss jumps."),
                 "",
             ),
-            "batch_size": (
+            "per_device_train_batch_size": (
                 self.tr("Batch size"),
                 self.tr("Samples that go through the model together; lower it to save memory."),
                 self.tr("samples"),
             ),
-            "gradient_accumulation": (
+            "gradient_accumulation_steps": (
                 self.tr("Gradient accumulation"),
                 self.tr("Batches that make one step: a larger batch without more memory."),
                 self.tr("batches"),
             ),
-            "max_length_tokens": (
+            "seq_len": (
                 self.tr("Maximum length"),
                 self.tr("Longer samples are cut at the end."),
                 self.tr("tokens"),
             ),
-            "lora.rank": (
+            "lora.r": (
                 self.tr("LoRA rank"),
                 self.tr("Size of the adapter: more can learn more and needs more memory."),
                 "",
             ),
-            "lora.alpha": (
+            "lora.lora_alpha": (
                 self.tr("LoRA alpha"),
                 self.tr("The update is scaled by alpha / rank."),
                 "",
             ),
-            "lora.dropout": (
+            "lora.lora_dropout": (
                 self.tr("LoRA dropout"),
                 self.tr("Share of inputs dropped, against learning by heart."),
                 "",
@@ -92,7 +92,7 @@ class TrainTexts(QObject):
                 self.tr("Share of the steps in which the rate rises to its peak, 0 to 1."),
                 "",
             ),
-            "min_learning_rate_ratio": (
+            "min_lr_ratio": (
                 self.tr("Final learning rate"),
                 self.tr("The rate ends at this share of its peak, 0 to 1."),
                 "",
@@ -102,7 +102,7 @@ class TrainTexts(QObject):
     def _other_fields(self) -> dict[str, FieldTexts]:
         return {
             "weight_decay": (self.tr("Weight decay"), self.tr("Of AdamW."), ""),
-            "clip_grad_norm": (
+            "max_grad_norm": (
                 self.tr("Clip gradient norm"),
                 self.tr("Larger gradients are scaled down to this norm."),
                 "",
@@ -118,7 +118,7 @@ class TrainTexts(QObject):
                 self.tr("Of data order, adapter and dropout; the same seed gives the same run."),
                 "",
             ),
-            "eval_every_steps": (
+            "eval_steps": (
                 self.tr("Evaluate every"),
                 self.tr("0: only before the first and after the last step."),
                 self.tr("steps"),
@@ -128,12 +128,12 @@ class TrainTexts(QObject):
                 self.tr("Samples of each evaluation split."),
                 self.tr("samples"),
             ),
-            "save_every_steps": (
+            "save_steps": (
                 self.tr("Checkpoint every"),
                 self.tr("0: only at the end and when you ask for it."),
                 self.tr("steps"),
             ),
-            "keep_checkpoints": (
+            "save_total_limit": (
                 self.tr("Keep checkpoints"),
                 self.tr("Older ones are removed."),
                 "",
@@ -180,7 +180,7 @@ class TrainTexts(QObject):
         """What is known before anything runs."""
         if plan is None:
             return []
-        batch = plan.spec.batch_size * plan.spec.gradient_accumulation
+        batch = plan.spec.per_device_train_batch_size * plan.spec.gradient_accumulation_steps
         facts = [
             (self.tr("Steps"), f"{plan.total_steps:,}"),
             (self.tr("Passes"), f"{plan.total_steps / plan.steps_per_epoch:.2g}"),

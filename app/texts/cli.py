@@ -37,8 +37,8 @@ CLI: dict[str, Words] = {
     "steps": Words("optimizer steps", "优化步数"),
     "name": Words("what you call it", "名称"),
     "set": Words(
-        "any other setting, for example lora.rank=8; may be repeated",
-        "其他任意设置，例如 lora.rank=8；可重复使用",
+        "any other setting, for example lora.r=8; may be repeated",
+        "其他任意设置，例如 lora.r=8；可重复使用",
     ),
     "spec": Words(
         "JSON file with settings; the other options win", "含设置的 JSON 文件；其他选项优先"

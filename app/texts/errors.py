@@ -171,6 +171,38 @@ ERRORS: dict[str, ErrorTexts] = {
         "训练在第 {step} 步发散。",
         "请降低学习率，从最近的检查点继续。",
     ),
+    "train.needs_package": ErrorTexts(
+        "“{feature}” needs the package {package}, which this runtime does not have.",
+        "Switch the option off, or add the package: pip install {package}",
+        "“{feature}”需要软件包 {package}，当前运行环境中没有。",
+        "请关闭该选项，或安装软件包：pip install {package}",
+    ),
+    "train.combination": ErrorTexts(
+        "These settings do not go together: {reason}",
+        "Change one of the two. The Train page offers only combinations known to be right.",
+        "这些设置不能同时使用：{reason}",
+        "请修改其中一项。“训练”页只提供确认可用的组合。",
+    ),
+    "train.no_labels": ErrorTexts(
+        "No token of {path} would be trained.",
+        "Look at a sample in the token view: the answers must be colored. Check the roles and "
+        "the chat template.",
+        "{path} 中没有任何 token 会参与训练。",
+        "请在 token 视图中查看样本：回答部分应当着色。请检查角色字段和对话模板。",
+    ),
+    "train.rank_lost": ErrorTexts(
+        "Process {rank} of this training ended, so the others were stopped.",
+        "Resume goes on from the last checkpoint. The output log says why it ended.",
+        "本次训练的 {rank} 号进程已退出，其余进程也已停止。",
+        "可从最近的检查点继续。退出原因见输出日志。",
+    ),
+    "train.gpu_lost": ErrorTexts(
+        "The card {device} stopped answering while it was training.",
+        "Resume goes on from the last checkpoint. If it happens again, look at temperature, "
+        "power supply and driver; often the computer must be restarted first.",
+        "训练过程中显卡 {device} 停止响应。",
+        "可从最近的检查点继续。若反复出现，请检查温度、电源和驱动；通常需要先重启电脑。",
+    ),
     "checkpoint.none": ErrorTexts(
         "The run {run_id} has no checkpoint to go on from.",
         "Start it anew; it had not saved before it ended.",

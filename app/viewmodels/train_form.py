@@ -37,24 +37,24 @@ class AdvancedField:
 
 ADVANCED: tuple[AdvancedField, ...] = (
     AdvancedField("learning_rate", "float"),
-    AdvancedField("batch_size", "int"),
-    AdvancedField("gradient_accumulation", "int"),
-    AdvancedField("max_length_tokens", "int"),
-    AdvancedField("lora.rank", "int"),
-    AdvancedField("lora.alpha", "float"),
-    AdvancedField("lora.dropout", "float"),
+    AdvancedField("per_device_train_batch_size", "int"),
+    AdvancedField("gradient_accumulation_steps", "int"),
+    AdvancedField("seq_len", "int"),
+    AdvancedField("lora.r", "int"),
+    AdvancedField("lora.lora_alpha", "float"),
+    AdvancedField("lora.lora_dropout", "float"),
     AdvancedField("lora.target_modules", "words"),
     AdvancedField("warmup_ratio", "float"),
-    AdvancedField("min_learning_rate_ratio", "float"),
+    AdvancedField("min_lr_ratio", "float"),
     AdvancedField("weight_decay", "float"),
-    AdvancedField("clip_grad_norm", "float"),
+    AdvancedField("max_grad_norm", "float"),
     AdvancedField("precision", "choice", ("auto", "fp32", "bf16", "fp16")),
     AdvancedField("device", "words"),
     AdvancedField("seed", "int"),
-    AdvancedField("eval_every_steps", "int"),
+    AdvancedField("eval_steps", "int"),
     AdvancedField("eval_max_samples", "int"),
-    AdvancedField("save_every_steps", "int"),
-    AdvancedField("keep_checkpoints", "int"),
+    AdvancedField("save_steps", "int"),
+    AdvancedField("save_total_limit", "int"),
     AdvancedField("grad_norm_alarm", "float"),
     AdvancedField("stall_alarm_s", "float"),
 )
@@ -97,7 +97,7 @@ def parsed(field: AdvancedField, text: str) -> Any:
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:
-    """`lora.rank`, 8 → {"lora": {"rank": 8}}."""
+    """`lora.r`, 8 → {"lora": {"r": 8}}."""
     for part in reversed(path.split(".")):
         value = {part: value}
     return dict(value)

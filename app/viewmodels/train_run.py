@@ -161,7 +161,7 @@ class TrainRunModel(QObject):
 
     def _evals_left_s(self, steps_left: int) -> float:
         assert self.view is not None
-        every = int((self.view.document.get("spec") or {}).get("eval_every_steps") or 0)
+        every = int((self.view.document.get("spec") or {}).get("eval_steps") or 0)
         evals = self.view.state.evals
         if not evals:
             return 0.0

@@ -41,6 +41,8 @@ class PauseCommand(Command):
     """Hold after this step, keeping the model loaded."""
 
     KIND: ClassVar[str] = "pause"
+    free_gpu: bool = False
+    """Move everything to the computer's memory meanwhile, so that the card can do other work."""
 
 
 class ContinueCommand(Command):
@@ -49,10 +51,34 @@ class ContinueCommand(Command):
     KIND: ClassVar[str] = "continue"
 
 
+class SetLearningRateCommand(Command):
+    """Scale the schedule's learning rate from the next step on; 1.0 is the schedule itself."""
+
+    KIND: ClassVar[str] = "set_learning_rate"
+    lr_scale: float = 1.0
+
+
+class ExcludeCommand(Command):
+    """Do not show these training samples to the model any more, and go on if paused."""
+
+    KIND: ClassVar[str] = "exclude"
+    samples: list[int] = []
+
+
+class RollBackCommand(Command):
+    """Go back to the newest healthy state, as the guard would."""
+
+    KIND: ClassVar[str] = "roll_back"
+
+
 class UnknownCommand(Command):
     """A command that this worker is too old to know; it is refused by name."""
 
 
 COMMAND_TYPES: dict[str, type[Command]] = {
-    cls.KIND: cls for cls in (StopCommand, SaveCommand, PauseCommand, ContinueCommand)
-}
+    cls.KIND: cls
+    for cls in (
+        StopCommand, SaveCommand, PauseCommand, ContinueCommand, SetLearningRateCommand,
+        ExcludeCommand, RollBackCommand,
+    )
+}  # fmt: skip

@@ -18,6 +18,15 @@ Severity = Literal["note", "warning", "error"]
 Outcome = Literal["completed", "stopped", "failed"]
 
 
+class Finding(BaseModel):
+    """One thing that was found, as a code with its facts; the words are the faces'."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    code: str = ""
+    params: dict[str, Any] = {}
+
+
 class Event(BaseModel):
     """The envelope that every event carries. The writer fills it; producers leave it alone."""
 
@@ -56,11 +65,27 @@ class PhaseChanged(Event):
 
     KIND: ClassVar[str] = "run.phase"
     phase: str = ""
-    """starting, loading_model, reading_data, training, evaluating, saving, warming_up, ready,
-    draining, downloading, verifying."""
+    """starting, loading_model, reading_data, dry_run, training, evaluating, saving, rolling_back,
+    warming_up, ready, draining, downloading, verifying."""
     fraction: float | None = None
     """0 to 1 where it is known."""
     detail: str = ""
+
+
+class LadderRung(BaseModel):
+    """One measure against running out of memory."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    code: str = ""
+    """chunked_loss, gradient_checkpointing, smaller_micro_batch, packing_length, bf16_adapters,
+    activation_offload, optimizer_8bit, optimizer_offload, load_in_4bit, more_gpus, ..."""
+    changes: dict[str, Any] = {}
+    """Fields of the spec, nested as in `run.json`; empty where only a person can act."""
+    saves_gib: float = 0.0
+    """By the planner."""
+    slower: float = 1.0
+    """Step time as a multiple of now's, estimated."""
 
 
 class TrainPlanned(Event):
@@ -81,6 +106,44 @@ class TrainPlanned(Event):
     memory_source: str = "process"
     """"cuda" (the allocator of the card) or "process" (resident memory; there is no card)."""
     memory_limit_gib: float | None = None
+    method: str = "lora"
+    """As in the spec: "lora" or "full"."""
+    quantization: str = "none"
+    """Of the frozen weights: "none", "nf4", "int8"."""
+    world_size: int = 1
+    strategy: str = "none"
+    tokens_per_step: float | None = None
+    """Expected, padding excluded."""
+    flops_per_token: float | None = None
+    """Of forward and backward without any recomputation: what MFU counts."""
+    matmul_peak_flops: float | None = None
+    """Measured on this device at the start of the run, bf16 or fp16; None without a card."""
+    memory_parts_gib: dict[str, float] = {}
+    """Forecast by part: weights, adapter, gradients, optimizer, activations, logits, overhead."""
+    notes: list[Finding] = []
+    """What the user should know before it begins: tensors that stayed 16-bit, samples without an
+    end token, kernels that were not used, ..."""
+
+
+class DryRunDone(Event):
+    """The longest micro-batch was tried before the first step, with what it took."""
+
+    KIND: ClassVar[str] = "train.dry_run"
+    longest_tokens: int = 0
+    rows: int = 0
+    peak_memory_gib: float = 0.0
+    memory_limit_gib: float | None = None
+    step_time_s: float = 0.0
+    """Of a whole optimizer step, expected."""
+    total_time_s: float = 0.0
+    checkpoint_bytes: int = 0
+    """Of one checkpoint; it was written, read back and removed."""
+    finite: bool = True
+    energy_kwh: float | None = None
+    """Expected for the whole run, from the card's own power reading; None where it has none."""
+    memory_parts_gib: dict[str, float] = {}
+    """Measured: weights, optimizer, activations, other."""
+    problems: list[Finding] = []
 
 
 class TrainStep(Event):
@@ -103,6 +166,12 @@ class TrainStep(Event):
     peak_memory_gib: float = 0.0
     update_skipped: bool = False
     """The gradient was not finite, so the weights were left alone."""
+    reserved_memory_gib: float | None = None
+    """What the allocator holds of the card, fragments included; None without a card."""
+    trained_share: float | None = None
+    """Target tokens among all tokens of the step, 0 to 1."""
+    lr_scale: float = 1.0
+    """What the schedule's rate was multiplied by: rollbacks and changes by hand."""
 
 
 class EvalDone(Event):
@@ -126,6 +195,8 @@ class CheckpointSaved(Event):
     path: str = ""
     """Relative to the run folder."""
     size_bytes: int = 0
+    best: bool = False
+    """Lowest evaluation loss so far."""
 
 
 class ArtifactSaved(Event):
@@ -157,6 +228,76 @@ class AlarmRaised(Event):
     value: float = 0.0
     threshold: float = 0.0
     detail: str = ""
+    evidence: str = ""
+    """JSON file with the batch that did it, relative to the run folder (`core.runlog.evidence`)."""
+    diagnosis: list[Finding] = []
+    """What was found, most telling first, codes of `core.divergence.diagnosis`."""
+    action: str = ""
+    """What the guard did: mark, notify, save, pause, rollback."""
+
+
+class RolledBack(Event):
+    """The run went back to a healthy state and goes on with a smaller learning rate.
+
+    The next `train.step` has `to_step` + 1. What was measured behind `to_step` is a branch that was
+    left: curves show it faded.
+    """
+
+    KIND: ClassVar[str] = "train.rolled_back"
+    step: int = 0
+    """Where the run stood."""
+    to_step: int = 0
+    alarm: str = ""
+    """The alarm that caused it, or "user"."""
+    lr_scale: float = 1.0
+    """In force from now on."""
+    skipped_samples: int = 0
+    """Data between the two steps; it is not shown to the model again in this epoch."""
+    rewarm_steps: int = 0
+    attempt: int = 1
+    max_attempts: int = 3
+    source: str = "memory"
+    """"memory" (a snapshot) or "checkpoint"."""
+
+
+class LearningRateChanged(Event):
+    """The rate was scaled in flight."""
+
+    KIND: ClassVar[str] = "train.lr_changed"
+    step: int = 0
+    lr_scale: float = 1.0
+    learning_rate: float = 0.0
+    """Of the next step."""
+    reason: str = "user"
+    """"user" or "rollback"."""
+
+
+class SamplesExcluded(Event):
+    """These samples are not shown to the model any more in this run."""
+
+    KIND: ClassVar[str] = "train.excluded"
+    step: int = 0
+    samples: list[int] = []
+    """Numbers of training samples, as in the evidence of an alarm."""
+
+
+class MemoryRanOut(Event):
+    """What was found after an out-of-memory error, and what can be done."""
+
+    KIND: ClassVar[str] = "train.out_of_memory"
+    step: int = 0
+    needed_gib: float = 0.0
+    allocated_gib: float = 0.0
+    reserved_gib: float = 0.0
+    limit_gib: float = 0.0
+    longest_tokens: int = 0
+    parts_gib: dict[str, float] = {}
+    """Forecast by part; the largest is what the ladder attacks first."""
+    findings: list[Finding] = []
+    ladder: list[LadderRung] = []
+    """In the order in which they should be tried."""
+    applied: str = ""
+    """Code of the rung that the run goes on with; empty when it ends here."""
 
 
 class AlarmCleared(Event):
@@ -268,7 +409,8 @@ class UnknownEvent(Event):
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.KIND: cls
     for cls in (
-        RunStarted, PhaseChanged, TrainPlanned, TrainStep, EvalDone, CheckpointSaved,
+        RunStarted, PhaseChanged, TrainPlanned, DryRunDone, TrainStep, EvalDone, CheckpointSaved,
+        RolledBack, LearningRateChanged, SamplesExcluded, MemoryRanOut,
         ArtifactSaved, SampleGenerated, AlarmRaised, AlarmCleared, ResourceSampled,
         CommandAcknowledged, ServeReady, ServeRequest, ServeStats, DownloadProgress, RunFinished,
     )

@@ -190,8 +190,10 @@ def _recipe(view: RunView) -> str:
             (both("device"), escape(f"{plan.device}, {plan.dtype}")),
         ]
     spec = dict(view.document.get("spec", {}))
-    if spec.get("steps"):
-        spec.pop("epochs", None)  # the steps decide; the number of epochs was not asked for
+    if spec.get("max_steps"):
+        spec.pop(
+            "num_train_epochs", None
+        )  # the steps decide; the number of epochs was not asked for
     facts += [(escape(k), escape(v)) for k, v in _flat(spec)]
     return _table("recipe", facts)
 

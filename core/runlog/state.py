@@ -18,14 +18,19 @@ from core.protocol.events import (
     CheckpointSaved,
     CommandAcknowledged,
     DownloadProgress,
+    DryRunDone,
     EvalDone,
     Event,
+    LearningRateChanged,
+    MemoryRanOut,
     Outcome,
     PhaseChanged,
     ResourceSampled,
+    RolledBack,
     RunFinished,
     RunStarted,
     SampleGenerated,
+    SamplesExcluded,
     ServeReady,
     ServeRequest,
     ServeStats,
@@ -72,6 +77,13 @@ class RunState:
     alarms: tuple[AlarmRaised, ...] = ()
     active_alarms: frozenset[str] = frozenset()
     """Alarms of a lasting condition that was not cleared yet."""
+    dry_run: DryRunDone | None = None
+    rollbacks: tuple[RolledBack, ...] = ()
+    lr_scale: float = 1.0
+    """What the schedule's rate is multiplied by from the next step on."""
+    excluded: frozenset[int] = frozenset()
+    """Training samples that are not shown to the model any more."""
+    memory_ran_out: tuple[MemoryRanOut, ...] = ()
     resources: ResourceSampled | None = None
     ready: ServeReady | None = None
     stats: ServeStats | None = None
@@ -158,6 +170,16 @@ def _changes(state: RunState, event: Event) -> dict[str, Any]:
             return _alarm(state, event)
         case CommandAcknowledged():
             return _acknowledged(state, event)
+        case DryRunDone():
+            return {"dry_run": event}
+        case RolledBack():
+            return _rolled_back(state, event)
+        case LearningRateChanged():
+            return {"lr_scale": event.lr_scale}
+        case SamplesExcluded():
+            return {"excluded": state.excluded | set(event.samples)}
+        case MemoryRanOut():
+            return {"memory_ran_out": (*state.memory_ran_out, event)}
         case ServeReady():
             return {"ready": event}
         case DownloadProgress():
@@ -200,6 +222,14 @@ def _cut_back(state: RunState, step: int | None) -> dict[str, Any]:
         "evals": tuple(e for e in state.evals if e.step <= step),
         "checkpoints": tuple(c for c in state.checkpoints if c.step <= step),
         "samples": tuple(s for s in state.samples if s.step <= step),
+    }
+
+
+def _rolled_back(state: RunState, event: RolledBack) -> dict[str, Any]:
+    return {
+        **_cut_back(state, event.to_step),
+        "rollbacks": (*state.rollbacks, event),
+        "lr_scale": event.lr_scale,
     }
 
 

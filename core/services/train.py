@@ -113,9 +113,10 @@ class TrainService:
 
 def planned_steps(spec: TrainSpec, samples: int) -> tuple[int, int]:
     """Optimizer steps in an epoch and in the whole run."""
-    window = spec.batch_size * spec.gradient_accumulation
+    window = spec.window_samples
     per_epoch = max(1, math.ceil(samples / window))
-    return per_epoch, spec.steps or max(1, math.ceil(math.ceil(spec.epochs * samples) / window))
+    in_all = math.ceil(spec.num_train_epochs * samples)
+    return per_epoch, spec.max_steps or max(1, math.ceil(in_all / window))
 
 
 def planned_warmup(spec: TrainSpec, total_steps: int) -> int:

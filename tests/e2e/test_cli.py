@@ -110,7 +110,7 @@ def train_words(data: Path) -> tuple[str, ...]:
 
 
 def test_train_streams_every_event_and_ends_with_the_outcome(cli: Cli, data: Path) -> None:
-    code, objects = cli(*train_words(data), "--steps", "4", "--set", "lora.rank=8")
+    code, objects = cli(*train_words(data), "--steps", "4", "--set", "lora.r=8")
     assert code == 0
     assert objects[0]["event"] == "started"
     steps = [o for o in objects if o["event"] == "train.step"]
@@ -119,7 +119,7 @@ def test_train_streams_every_event_and_ends_with_the_outcome(cli: Cli, data: Pat
     assert (last["event"], last["outcome"], last["adapter"]) == ("finished", "completed", None)
     run = Home.default().runs / last["run_id"]
     spec = json.loads((run / "run.json").read_text())["spec"]
-    assert (spec["steps"], spec["lora"]["rank"]) == (4, 8)
+    assert (spec["max_steps"], spec["lora"]["r"]) == (4, 8)
     assert Path(spec["model"]).is_absolute()
     assert Path(spec["data"]) == data
 
@@ -162,7 +162,7 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(cli: Cli, home: Ho
         (("runs", "show"), "input.bad_usage"),
         (("runs", "show", "no-such-run"), "run.not_found"),
         (("runs", "stop", "../../etc"), "run.not_found"),
-        (("train", "--model", "m", "--data", "d", "--set", "lora.rank=big"), "input.bad_value"),
+        (("train", "--model", "m", "--data", "d", "--set", "lora.r=big"), "input.bad_value"),
         (("train", "--model", "m", "--data", "d", "--set", "speed=9"), "input.bad_value"),
         (("train", "--model", "m", "--data", "d", "--set", "lora"), "input.bad_value"),
         (("train", "--model", "m", "--data", "d", "--steps", "0"), "input.bad_value"),

@@ -30,7 +30,7 @@ pytestmark = [
 def plan():
     whole = make_plan()
     spec = whole.spec.model_copy(
-        update={"steps": 5, "eval_max_samples": 4, "eval_every_steps": 0, "device": "cpu"}
+        update={"steps": 5, "eval_max_samples": 4, "eval_steps": 0, "device": "cpu"}
     )
     return dataclasses.replace(whole, spec=spec)
 

@@ -75,8 +75,8 @@ def test_the_main_job_survives_a_killed_worker(
 ) -> None:
     train = deepdeck(
         started, "train", "--model", str(model), "--data", str(data), "--steps", "400",
-        "--set", "save_every_steps=3", "--set", "max_length_tokens=64", "--set", "batch_size=1",
-        "--set", "gradient_accumulation=1", "--set", "eval_max_samples=4",
+        "--set", "save_steps=3", "--set", "max_length_tokens=64", "--set", "batch_size=1",
+        "--set", "gradient_accumulation_steps=1", "--set", "eval_max_samples=4",
     )  # fmt: skip
     run_id = until(train, "started")["run_id"]
     until(train, "checkpoint.saved", step=6)

@@ -52,7 +52,7 @@ def start(home: Home, supervisor: Supervisor, shared: Path) -> object:
 
 
 def test_a_run_tells_its_story_from_plan_to_adapter(start, runs: Runs) -> None:
-    run = start(steps=4, eval_every_steps=2, sample_prompts=["What is fox?"])
+    run = start(steps=4, eval_steps=2, sample_prompts=["What is fox?"])
     view = runs.until_finished(run)
     events = events_of(run)
     assert view.status == "completed", view.state.error

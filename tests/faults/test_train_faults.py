@@ -169,7 +169,7 @@ def test_one_poisoned_sample_costs_one_update_and_is_seen(tmp_path: Path) -> Non
     model = poisoned_model(tmp_path / "m", "~")
     rows = [{"prompt": f"fox {i}", "completion": "dog"} for i in range(11)]
     data = folder_of_data(tmp_path / "data", [*rows, {"prompt": "~", "completion": "cat"}])
-    run = make_run(tmp_path / "runs", model, data, steps=6, gradient_accumulation=1)
+    run = make_run(tmp_path / "runs", model, data, steps=6, gradient_accumulation_steps=1)
     events = run_here(run)
     assert last_word(events).outcome == "completed"
     skipped = [s for s in of(TrainStep, events) if s.update_skipped]
@@ -217,7 +217,7 @@ def test_a_full_disk_costs_checkpoints_not_the_run(
     place = small_disk("8m")
     home.root.mkdir(parents=True)
     home.runs.symlink_to(place)
-    run = make_run(home.runs, model, data, steps=100_000, save_every_steps=2)
+    run = make_run(home.runs, model, data, steps=100_000, save_steps=2)
     supervisor.start(run, MODULE)
     view = runs.until_step(run, 1)
     filler = fill(place)
@@ -252,7 +252,7 @@ def test_a_result_that_cannot_be_saved_fails_the_run_and_keeps_the_last_checkpoi
 ) -> None:
     model, data = tiny_model(tmp_path / "m"), write_data(tmp_path / "d.jsonl")
     place = small_disk("1500k")  # room for the look ahead of a checkpoint, once
-    run = make_run(place, model, data, steps=60, save_every_steps=1, keep_checkpoints=50)
+    run = make_run(place, model, data, steps=60, save_steps=1, save_total_limit=50)
     events = run_here(run)
     word = last_word(events)
     assert word.outcome == "failed"
@@ -273,7 +273,7 @@ def test_a_worker_killed_in_the_middle_of_a_save_loses_only_that_save(
     tmp_path: Path, home: Home, supervisor: Supervisor, runs: Runs
 ) -> None:
     model, data = tiny_model(tmp_path / "m"), write_data(tmp_path / "d.jsonl")
-    values = {"steps": 40, "save_every_steps": 1, "keep_checkpoints": 3}
+    values = {"steps": 40, "save_steps": 1, "save_total_limit": 3}
     run = make_run(home.runs, model, data, **values)
     supervisor.start(run, MODULE)
     view = runs.until_step(run, 3)

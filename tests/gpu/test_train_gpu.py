@@ -51,7 +51,7 @@ def clean_card() -> Iterator[None]:
 
 
 def train(shared: Path, tmp_path: Path, arch: str = "llama", **values: Any) -> list[Any]:
-    lora = {"rank": 8, "target_modules": ["all-linear"]}
+    lora = {"r": 8, "target_modules": ["all-linear"]}
     values = {"device": "cuda", "lora": lora, "steps": 30, **values}
     return run_here(make_run(tmp_path, shared / arch, shared / "data.jsonl", **values))
 
@@ -98,7 +98,7 @@ def test_too_much_for_the_card_is_said_with_numbers(shared: Path, tmp_path: Path
     total = torch.cuda.get_device_properties(0).total_memory
     try:
         torch.cuda.set_per_process_memory_fraction(64 * 2**20 / total)
-        events = train(shared, tmp_path, batch_size=4096, gradient_accumulation=1)
+        events = train(shared, tmp_path, batch_size=4096, gradient_accumulation_steps=1)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     error = last_word(events).error
@@ -111,8 +111,8 @@ def test_a_resumed_run_goes_on_with_the_losses_of_the_unbroken_one(
     shared: Path, tmp_path: Path
 ) -> None:
     values = {
-        "device": "cuda", "steps": 8, "save_every_steps": 4, "keep_checkpoints": 9,
-        "precision": "fp32", "lora": {"rank": 8, "dropout": 0.2},
+        "device": "cuda", "steps": 8, "save_steps": 4, "save_total_limit": 9,
+        "precision": "fp32", "lora": {"r": 8, "lora_dropout": 0.2},
     }  # fmt: skip
     run = make_run(tmp_path, shared / "llama", shared / "data.jsonl", **values)
     whole = {s.step: s.loss for s in of(TrainStep, run_here(run))}

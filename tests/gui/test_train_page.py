@@ -95,13 +95,13 @@ def test_the_plan_is_told_before_anything_is_started(page, qtbot, home):
 def test_every_wrong_field_is_marked_at_once_and_nothing_is_started(page, home):
     form = page.form
     form.advanced_lines["learning_rate"].setText("-1")
-    form.advanced_lines["batch_size"].setText("many")
-    form.advanced_lines["lora.rank"].setText("0")
+    form.advanced_lines["per_device_train_batch_size"].setText("many")
+    form.advanced_lines["lora.r"].setText("0")
     form.amount_line.setText("0")
     click(form.start_button)
     assert form.rows["learning_rate"].error == "Must be above 0."
-    assert form.rows["batch_size"].error == "Must be a whole number."
-    assert form.rows["lora.rank"].error == "Must be at least 1."
+    assert form.rows["per_device_train_batch_size"].error == "Must be a whole number."
+    assert form.rows["lora.r"].error == "Must be at least 1."
     assert form.rows["amount"].error == "Must be at least 1."
     assert form.advanced.isVisible()
     first = form.rows["amount"]
@@ -111,11 +111,11 @@ def test_every_wrong_field_is_marked_at_once_and_nothing_is_started(page, home):
 
 def test_a_corrected_field_loses_its_error(page):
     form = page.form
-    form.advanced_lines["lora.rank"].setText("0")
+    form.advanced_lines["lora.r"].setText("0")
     form.check()
-    form.advanced_lines["lora.rank"].setText("8")
-    assert form.check().lora.rank == 8
-    assert form.rows["lora.rank"].error == ""
+    form.advanced_lines["lora.r"].setText("8")
+    assert form.check().lora.r == 8
+    assert form.rows["lora.r"].error == ""
 
 
 def test_a_preset_fills_the_fields_and_every_one_can_be_changed(page):
@@ -128,7 +128,7 @@ def test_a_preset_fills_the_fields_and_every_one_can_be_changed(page):
     form.amount_line.setText("1,000")
     spec = form.check()
     assert spec.lora.target_modules == ("q_proj", "o_proj")
-    assert spec.steps == 1000
+    assert spec.max_steps == 1000
 
 
 def test_what_the_model_lacks_is_said_at_its_field(page, qtbot, home):

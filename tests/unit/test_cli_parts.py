@@ -24,16 +24,16 @@ def spec(*words: str) -> TrainSpec:
 
 def test_options_win_over_the_file_and_settings_over_options(tmp_path) -> None:
     file = tmp_path / "spec.json"
-    file.write_text(json.dumps({"model": "a", "data": "d", "steps": 5, "lora": {"alpha": 4}}))
+    file.write_text(json.dumps({"model": "a", "data": "d", "steps": 5, "lora": {"lora_alpha": 4}}))
     found = spec("--spec", str(file), "--model", "b", "--steps", "6", "--set", "steps=7",
-                 "--set", "lora.rank=2")  # fmt: skip
-    assert (found.model, found.data, found.steps) == ("b", "d", 7)
-    assert (found.lora.rank, found.lora.alpha) == (2, 4)
+                 "--set", "lora.r=2")  # fmt: skip
+    assert (found.model, found.data, found.max_steps) == ("b", "d", 7)
+    assert (found.lora.r, found.lora.lora_alpha) == (2, 4)
 
 
 def test_several_settings_may_stand_behind_one_set_or_behind_several() -> None:
     found = spec("--model", "m", "--set", "steps=7", "seed=3", "--data", "d", "--set", "epochs=2")
-    assert (found.steps, found.seed, found.epochs) == (7, 3, 2)
+    assert (found.max_steps, found.seed, found.num_train_epochs) == (7, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_values_are_read_as_their_field_wants_them(assignment: str, expected: ob
 
 def test_groups_nest() -> None:
     values: dict[str, object] = {}
-    assign(values, "lora.rank=8", TrainSpec)
+    assign(values, "lora.r=8", TrainSpec)
     assign(values, "lora.target_modules=q_proj,k_proj", TrainSpec)
-    assert values == {"lora": {"rank": 8, "target_modules": ["q_proj", "k_proj"]}}
+    assert values == {"lora": {"r": 8, "target_modules": ["q_proj", "k_proj"]}}
     with pytest.raises(UsageError):
-        assign(values, "lora.rank.deep=1", TrainSpec)
+        assign(values, "lora.r.deep=1", TrainSpec)
 
 
 def test_a_host_that_looks_like_a_number_stays_a_word() -> None:

@@ -47,7 +47,11 @@ def test_building_the_services_writes_nothing(services: Services, home: Home) ->
 @needs_starter
 def test_a_preview_counts_samples_and_steps(services: Services, data: Path) -> None:
     spec = TrainSpec(
-        model="deepdeck-starter", data=str(data), epochs=2, batch_size=4, gradient_accumulation=2
+        model="deepdeck-starter",
+        data=str(data),
+        epochs=2,
+        batch_size=4,
+        gradient_accumulation_steps=2,
     )
     plan = services.train.prepare(spec)
     assert plan.train_samples == plan.dataset.counts["train"] == 95

@@ -40,8 +40,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_of(shared: Path, runs: Path, arch: str = "llama", **values: Any) -> RunDir:
-    lora = {"rank": 4, "target_modules": ["all-linear"], "dropout": 0.2}
-    defaults = {"save_every_steps": 1, "keep_checkpoints": 99, "lora": lora}
+    lora = {"r": 4, "target_modules": ["all-linear"], "lora_dropout": 0.2}
+    defaults = {"save_steps": 1, "save_total_limit": 99, "lora": lora}
     return make_run(runs, shared / arch, shared / "data.jsonl", **(defaults | values))
 
 
@@ -104,7 +104,7 @@ def test_every_architecture_resumes_bit_for_bit(shared: Path, tmp_path: Path, ar
 def test_dropout_really_draws_numbers_so_that_the_test_above_means_something(
     unbroken: RunDir, shared: Path, tmp_path: Path
 ) -> None:
-    calm = {"rank": 4, "target_modules": ["all-linear"], "dropout": 0.0}
+    calm = {"r": 4, "target_modules": ["all-linear"], "lora_dropout": 0.0}
     without = steps_of(run_here(run_of(shared, tmp_path, lora=calm)))
     assert without[8] != steps_of(events_of(unbroken))[8]
 
@@ -112,9 +112,7 @@ def test_dropout_really_draws_numbers_so_that_the_test_above_means_something(
 def test_evaluation_and_samples_do_not_change_what_is_learned(
     unbroken: RunDir, shared: Path, tmp_path: Path
 ) -> None:
-    watched = run_of(
-        shared, tmp_path, eval_every_steps=2, sample_prompts=["What is fox?"], save_every_steps=0
-    )
+    watched = run_of(shared, tmp_path, eval_steps=2, sample_prompts=["What is fox?"], save_steps=0)
     run_here(watched)
     assert (unbroken.adapter / WEIGHTS).read_bytes() == (watched.adapter / WEIGHTS).read_bytes()
 
@@ -122,7 +120,7 @@ def test_evaluation_and_samples_do_not_change_what_is_learned(
 def test_a_resumed_run_does_not_evaluate_the_start_again_but_still_knows_it(
     shared: Path, tmp_path: Path
 ) -> None:
-    evaluated = run_of(shared, tmp_path, eval_every_steps=3)
+    evaluated = run_of(shared, tmp_path, eval_steps=3)
     whole = run_here(evaluated)
     copy = broken_off(evaluated, 4, tmp_path)
     resumed = run_here(copy)
@@ -173,7 +171,7 @@ def test_with_no_whole_checkpoint_the_run_starts_again_and_says_why(
 
 
 def test_only_the_newest_checkpoints_are_kept(shared: Path, tmp_path: Path) -> None:
-    run = run_of(shared, tmp_path, keep_checkpoints=2)
+    run = run_of(shared, tmp_path, save_total_limit=2)
     events = run_here(run)
     assert [e.step for e in of(CheckpointSaved, events)] == list(range(1, 9))
     assert sorted(p.name for p in run.checkpoints.iterdir()) == ["step-000007", "step-000008"]
@@ -181,7 +179,7 @@ def test_only_the_newest_checkpoints_are_kept(shared: Path, tmp_path: Path) -> N
 
 def test_changed_data_are_not_trained_on_by_a_resume(tmp_path: Path) -> None:
     model, data = tiny_model(tmp_path / "m"), write_data(tmp_path / "d.jsonl")
-    unbroken = make_run(tmp_path / "runs", model, data, save_every_steps=1, keep_checkpoints=9)
+    unbroken = make_run(tmp_path / "runs", model, data, save_steps=1, save_total_limit=9)
     run_here(unbroken)
     copy = broken_off(unbroken, 3, tmp_path)
     write_data(data, 24)

@@ -36,12 +36,12 @@ def test_the_guide_default_is_what_the_spec_does_by_itself() -> None:
 
 
 def test_a_preset_goes_over_what_was_there_field_by_field() -> None:
-    below = {"model": "m", "learning_rate": 1.0, "lora": {"rank": 4, "extra": 1}}
-    above = {"learning_rate": 2.0, "lora": {"rank": 8}}
+    below = {"model": "m", "learning_rate": 1.0, "lora": {"r": 4, "extra": 1}}
+    above = {"learning_rate": 2.0, "lora": {"r": 8}}
     assert merge(below, above) == {
-        "model": "m", "learning_rate": 2.0, "lora": {"rank": 8, "extra": 1},
+        "model": "m", "learning_rate": 2.0, "lora": {"r": 8, "extra": 1},
     }  # fmt: skip
-    assert below["lora"] == {"rank": 4, "extra": 1}
+    assert below["lora"] == {"r": 4, "extra": 1}
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are() -> None:

@@ -82,6 +82,6 @@ def test_seeds_give_different_orders() -> None:
 def test_a_run_has_the_steps_its_epochs_need_or_those_asked_for(
     values: dict[str, float], samples: int, steps: int, last: int
 ) -> None:
-    length = extent(spec(batch_size=4, gradient_accumulation=4, **values), samples)
+    length = extent(spec(batch_size=4, gradient_accumulation_steps=4, **values), samples)
     assert length.total_steps == steps
     assert length.window_at((steps - 1) * 16) == last

@@ -57,8 +57,8 @@ class Extent:
 
 def extent(spec: TrainSpec, samples: int) -> Extent:
     """Steps as asked for, or as many as `epochs` passes over the samples need."""
-    window = spec.batch_size * spec.gradient_accumulation
-    if spec.steps is not None:
-        return Extent(spec.steps, spec.steps * window, window)
-    total = max(1, math.ceil(spec.epochs * samples))
+    window = spec.window_samples
+    if spec.max_steps is not None:
+        return Extent(spec.max_steps, spec.max_steps * window, window)
+    total = max(1, math.ceil(spec.num_train_epochs * samples))
     return Extent(math.ceil(total / window), total, window)

@@ -105,9 +105,9 @@ def add_adapter(base: BaseModel, lora: LoraSpec) -> tuple[Any, list[str]]:
 
     targets = resolve_targets(base.model, lora.target_modules)
     config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
         target_modules=targets,
         bias="none",
         task_type="CAUSAL_LM",

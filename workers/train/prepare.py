@@ -85,11 +85,16 @@ def _assemble(
         pad_id=pad_id,
         extent=length,
         schedule=schedule,
-        stepper=Stepper(accelerator, prepared, prepared_optimizer, objective, spec.clip_grad_norm),
+        stepper=Stepper(accelerator, prepared, prepared_optimizer, objective, spec.max_grad_norm),
         evaluator=Evaluator(
-            ctx, accelerator, prepared, objective, batch_size=spec.batch_size, pad_id=pad_id
+            ctx,
+            accelerator,
+            prepared,
+            objective,
+            batch_size=spec.per_device_train_batch_size,
+            pad_id=pad_id,
         ),
-        saver=Saver(ctx, peft_model, optimizer, base.tokenizer, spec.keep_checkpoints),
+        saver=Saver(ctx, peft_model, optimizer, base.tokenizer, spec.save_total_limit),
         detectors=detectors,
         scaler=accelerator.scaler,
         meter=meter,
@@ -173,7 +178,7 @@ def _load(ctx: WorkerContext, info: Any, tokenizer: Any, place: Place) -> model.
 
 
 def _length_limit(spec: TrainSpec, context_tokens: int | None) -> int:
-    return min(spec.max_length_tokens, context_tokens or spec.max_length_tokens)
+    return min(spec.seq_len, context_tokens or spec.seq_len)
 
 
 def _pad_id(tokenizer: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from core.config.train import TrainSpec
 from core.errors import ErrorCode, UsageError
@@ -11,7 +12,7 @@ from core.errors import ErrorCode, UsageError
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up to the peak, then a cosine down to a share of it.
+    """Linear warm-up to the peak, then cosine or linear down to a share of it, or constant.
 
     The first step already learns (transformers' schedules begin at 0 and waste it), the last
     warm-up step has the peak, and the last step has exactly `min_ratio` of it.
@@ -22,6 +23,7 @@ class Schedule:
     total_steps: int
     warmup_steps: int
     min_ratio: float
+    shape: Literal["cosine", "linear", "constant"] = "cosine"
 
     def learning_rate(self, step: int) -> float:
         """The rate of optimizer step `step`, counted from 0."""
@@ -32,8 +34,15 @@ class Schedule:
             return (step + 1) / self.warmup_steps
         peak_at = max(self.warmup_steps - 1, 0)
         way = (step - peak_at) / max(self.total_steps - 1 - peak_at, 1)
-        cosine = (1 + math.cos(math.pi * min(way, 1.0))) / 2
-        return self.min_ratio + (1 - self.min_ratio) * cosine
+        return self.min_ratio + (1 - self.min_ratio) * self._left(min(way, 1.0))
+
+    def _left(self, way: float) -> float:
+        """What is left of the way down: 1 at the peak, 0 at the last step."""
+        if self.shape == "constant":
+            return 1.0
+        if self.shape == "linear":
+            return 1.0 - way
+        return (1 + math.cos(math.pi * way)) / 2
 
 
 def make_schedule(spec: TrainSpec, total_steps: int) -> Schedule:
@@ -50,4 +59,6 @@ def make_schedule(spec: TrainSpec, total_steps: int) -> Schedule:
             raise UsageError(
                 ErrorCode.TRAIN_WARMUP_TOO_LONG, warmup_steps=warmup, total_steps=total_steps
             )
-    return Schedule(spec.learning_rate, total_steps, warmup, spec.min_learning_rate_ratio)
+    return Schedule(
+        spec.learning_rate, total_steps, warmup, spec.min_lr_ratio, spec.lr_scheduler_type
+    )

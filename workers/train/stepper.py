@@ -41,12 +41,12 @@ class Stepper:
         model: Any,
         optimizer: Any,
         objective: Objective,
-        clip_grad_norm: float,
+        max_grad_norm: float,
     ) -> None:
         self._accelerator = accelerator
         self._optimizer = optimizer
         self._objective = objective
-        self._clip = clip_grad_norm
+        self._clip = max_grad_norm
         self._trained = [p for p in model.parameters() if p.requires_grad]
 
     def step(self, window: Window, learning_rate: float) -> StepNumbers:

@@ -108,7 +108,9 @@ class Trainer:
         samples = self._parts.extent.window_at(self._state.consumed_samples)
         indices = self._order.window(self._state.consumed_samples, samples)
         rows = [self._parts.data.train[i] for i in indices]
-        return make_window(rows, self._parts.spec.batch_size, self._parts.pad_id), samples
+        return make_window(
+            rows, self._parts.spec.per_device_train_batch_size, self._parts.pad_id
+        ), samples
 
     def _advance(self, window: Window, samples: int, numbers: StepNumbers) -> None:
         state = self._state
@@ -141,10 +143,10 @@ class Trainer:
         spec, step = self._parts.spec, self._state.step
         self._give_up_if_lost()
         last = step >= self._parts.extent.total_steps
-        if not last and _due(step, spec.eval_every_steps):
+        if not last and _due(step, spec.eval_steps):
             self._evaluate()
             self._ctx.reporter.phase("training")
-        if not last and _due(step, spec.save_every_steps):
+        if not last and _due(step, spec.save_steps):
             self._save()
             self._ctx.reporter.phase("training")
         self._obey()
