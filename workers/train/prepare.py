@@ -11,23 +11,23 @@ import torch
 
 from core.config.train import TrainSpec
 from core.datasets import open_dataset
-from core.divergence import CHECKPOINT_DAMAGED, Detectors
-from core.errors import AppError, ErrorCode
-from core.protocol.events import AlarmRaised, TrainPlanned
+from core.divergence import Detectors
 from workers.harness.context import WorkerContext
-from workers.train import checkpoint, checkpoint_files, model, random_state
+from workers.train import model, random_state
 from workers.train.checkpoint import TrainerState
 from workers.train.data import RunData, encode_dataset
-from workers.train.data_order import Extent, extent
+from workers.train.data_order import extent
 from workers.train.device import MemoryMeter, Place
 from workers.train.encoding import Encoder
 from workers.train.evaluation import Evaluator
 from workers.train.interrupts import check, interruptible
 from workers.train.objective import Objective
+from workers.train.parts import Parts
+from workers.train.plan import say_plan
+from workers.train.resuming import take_up
 from workers.train.saver import Saver
 from workers.train.schedule import Schedule, make_schedule
 from workers.train.stepper import Stepper
-from workers.train.trainer import Parts
 
 
 def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMeter) -> Parts:
@@ -76,15 +76,18 @@ def _assemble(
         scaled_gradients=accelerator.scaler is not None,
     )
     state = TrainerState(spec_hash=spec_hash(spec), data=data.train.fingerprint())
-    _say_plan(ctx, place, meter, peft_model, targets, data, length, schedule)
+    say_plan(ctx, place, meter, peft_model, targets, data, length, schedule)
     parts = Parts(
         spec=spec,
+        place=place,
         data=data,
         encoder=encoder,
         tokenizer=base.tokenizer,
         pad_id=pad_id,
         extent=length,
         schedule=schedule,
+        model=peft_model,
+        optimizer=optimizer,
         stepper=Stepper(accelerator, prepared, prepared_optimizer, objective, spec.max_grad_norm),
         evaluator=Evaluator(
             ctx,
@@ -102,7 +105,7 @@ def _assemble(
     )
     prepared.train()
     if ctx.resumed_from_step is not None:
-        _take_up(ctx, parts, peft_model, optimizer)
+        take_up(ctx, parts)
     return parts
 
 
@@ -122,42 +125,6 @@ def make_optimizer(peft_model: Any, spec: TrainSpec, *, fused: bool) -> torch.op
 def spec_hash(spec: TrainSpec) -> str:
     """Names a spec: a checkpoint belongs to the run with the same one."""
     return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
-
-
-def _take_up(ctx: WorkerContext, parts: Parts, peft_model: Any, optimizer: Any) -> None:
-    """Continue from the newest whole checkpoint; name the damaged ones that were passed over.
-
-    Raises:
-        AppError: `run.not_resumable` when spec or data are not what they were.
-    """
-    checkpoint_files.sweep(ctx.run)
-    choice = checkpoint_files.choose(ctx.run)
-    for error in choice.damaged:
-        name = Path(str(error.params["path"])).name
-        ctx.reporter.emit(
-            AlarmRaised(
-                alarm=CHECKPOINT_DAMAGED, step=choice.step, detail=f"{name}: {error.detail}"
-            )
-        )
-    if choice.path is None:
-        return
-    state, generators = checkpoint.load(choice.path, peft_model, optimizer)
-    _check_same(ctx, parts.state, state)
-    parts.state, parts.generators = state, generators
-    parts.saver.is_saved(state.step)
-    parts.detectors.restore(state.detectors)
-    if parts.scaler and state.scaler:
-        parts.scaler.load_state_dict(state.scaler)
-
-
-def _check_same(ctx: WorkerContext, now: TrainerState, then: TrainerState) -> None:
-    for what, new, old in (("spec", now.spec_hash, then.spec_hash), ("data", now.data, then.data)):
-        if new != old:
-            raise AppError(
-                ErrorCode.RUN_NOT_RESUMABLE,
-                run_id=ctx.run.run_id,
-                detail=f"the {what} changed: {old} then, {new} now",
-            )
 
 
 def _read_data(ctx: WorkerContext, spec: TrainSpec, encoder: Encoder) -> RunData:
@@ -187,33 +154,3 @@ def _pad_id(tokenizer: Any) -> int:
         if token_id is not None:
             return int(token_id)
     return 0
-
-
-def _say_plan(
-    ctx: WorkerContext,
-    place: Place,
-    meter: MemoryMeter,
-    peft_model: Any,
-    targets: list[str],
-    data: RunData,
-    length: Extent,
-    schedule: Schedule,
-) -> None:
-    trainable, total = peft_model.get_nb_trainable_parameters()
-    ctx.reporter.emit(
-        TrainPlanned(
-            total_steps=length.total_steps,
-            warmup_steps=schedule.warmup_steps,
-            epochs=length.total_samples / len(data.train),
-            train_samples=len(data.train),
-            eval_samples=sum(len(rows) for rows in data.evals.values()),
-            dropped_samples=data.train.dropped,
-            trainable_parameters=trainable,
-            total_parameters=total,
-            target_modules=targets,
-            device=place.device,
-            dtype=place.dtype,
-            memory_source=meter.source,
-            memory_limit_gib=meter.limit_gib,
-        )
-    )

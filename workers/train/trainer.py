@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
-
-from core.config.train import TrainSpec
 from core.errors import AppError, ErrorCode
 from core.protocol.commands import Command, ContinueCommand, PauseCommand, SaveCommand
 from core.protocol.events import TrainStep
 from workers.harness.context import WorkerContext
 from workers.train import random_state
 from workers.train.batches import Window, make_window
-from workers.train.checkpoint import TrainerState
-from workers.train.data import RunData
-from workers.train.data_order import DataOrder, Extent
-from workers.train.device import MemoryMeter
-from workers.train.evaluation import Evaluator
-from workers.train.saver import Saver
-from workers.train.schedule import Schedule
+from workers.train.data_order import DataOrder
+from workers.train.parts import Parts
 from workers.train.stall_watch import StallWatch
-from workers.train.stepper import StepNumbers, Stepper
-
-if TYPE_CHECKING:
-    from core.divergence import Detectors
-    from workers.train.encoding import Encoder
+from workers.train.stepper import StepNumbers
 
 SKIPS_BEFORE_GIVING_UP = 50
 """So many steps in a row without a finite gradient: the run cannot learn any more."""
-
-
-@dataclass
-class Parts:
-    """Everything a run is made of, built by `prepare`."""
-
-    spec: TrainSpec
-    data: RunData
-    encoder: Encoder
-    tokenizer: Any
-    pad_id: int
-    extent: Extent
-    schedule: Schedule
-    stepper: Stepper
-    evaluator: Evaluator
-    saver: Saver
-    detectors: Detectors
-    scaler: Any
-    """torch's GradScaler, or None."""
-    meter: MemoryMeter
-    state: TrainerState
-    generators: dict[str, torch.Tensor] | None = None
-    """torch's random state of the checkpoint, when the run is resumed."""
 
 
 class Trainer:

@@ -1,0 +1,43 @@
+"""What will be trained, said before the first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.protocol.events import TrainPlanned
+from workers.harness.context import WorkerContext
+from workers.train.data import RunData
+from workers.train.data_order import Extent
+from workers.train.device import MemoryMeter, Place
+from workers.train.schedule import Schedule
+
+
+def say_plan(
+    ctx: WorkerContext,
+    place: Place,
+    meter: MemoryMeter,
+    peft_model: Any,
+    targets: list[str],
+    data: RunData,
+    length: Extent,
+    schedule: Schedule,
+) -> None:
+    """Say `train.plan`."""
+    trainable, total = peft_model.get_nb_trainable_parameters()
+    ctx.reporter.emit(
+        TrainPlanned(
+            total_steps=length.total_steps,
+            warmup_steps=schedule.warmup_steps,
+            epochs=length.total_samples / len(data.train),
+            train_samples=len(data.train),
+            eval_samples=sum(len(rows) for rows in data.evals.values()),
+            dropped_samples=data.train.dropped,
+            trainable_parameters=trainable,
+            total_parameters=total,
+            target_modules=targets,
+            device=place.device,
+            dtype=place.dtype,
+            memory_source=meter.source,
+            memory_limit_gib=meter.limit_gib,
+        )
+    )
