@@ -66,6 +66,8 @@ class ErrorCode(StrEnum):
     RUN_NOT_ALIVE = "run.not_alive"  # run_id
     RUN_NOT_RESUMABLE = "run.not_resumable"  # run_id, detail
     WORKER_LOST = "worker.lost"  # run_id, detail (exit code or signal)
+    WORKER_RANK_LOST = "worker.rank_lost"  # rank, world_size, detail (exit code or signal)
+    WORKER_RANKS_APART = "worker.ranks_apart"  # detail
     WORKER_START_FAILED = "worker.start_failed"  # detail
     RUNTIME_INCOMPLETE = "runtime.incomplete"  # missing (module names)
     # input

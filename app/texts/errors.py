@@ -287,6 +287,21 @@ ERRORS: dict[str, ErrorTexts] = {
         "运行 {run_id} 的进程意外结束：{detail}",
         "已保存的内容仍在。请继续该运行，或复制诊断信息。",
     ),
+    "worker.rank_lost": ErrorTexts(
+        "Process {rank} of the {world_size} that trained together ended without a word: {detail}",
+        "The others were ended too; the last checkpoint is whole. Resume the run; if it happens "
+        "again, look at the memory of that process's GPU and at output.log.",
+        "共同训练的 {world_size} 个进程中，第 {rank} 号进程意外结束：{detail}",
+        "其余进程已一并结束，最后一个检查点完好。请继续该运行；若再次发生，"
+        "请检查该进程所用 GPU 的显存以及 output.log。",
+    ),
+    "worker.ranks_apart": ErrorTexts(
+        "The processes that trained together lost each other: {detail}",
+        "The last checkpoint is whole. Look whether all machines run and reach each other, then "
+        "resume the run.",
+        "共同训练的进程之间失去了联系：{detail}",
+        "最后一个检查点完好。请确认所有机器都在运行且网络互通，然后继续该运行。",
+    ),
     "worker.start_failed": ErrorTexts(
         "The worker process could not be started: {detail}",
         "Open the Doctor page; it says what is missing.",
