@@ -81,6 +81,8 @@ class RunState:
     rollbacks: tuple[RolledBack, ...] = ()
     lr_scale: float = 1.0
     """What the schedule's rate is multiplied by from the next step on."""
+    lr_changes: tuple[LearningRateChanged, ...] = ()
+    """Every scaling in flight, also on branches that were left: history, like alarms."""
     excluded: frozenset[int] = frozenset()
     """Training samples that are not shown to the model any more."""
     memory_ran_out: tuple[MemoryRanOut, ...] = ()
@@ -175,7 +177,7 @@ def _changes(state: RunState, event: Event) -> dict[str, Any]:
         case RolledBack():
             return _rolled_back(state, event)
         case LearningRateChanged():
-            return {"lr_scale": event.lr_scale}
+            return {"lr_scale": event.lr_scale, "lr_changes": (*state.lr_changes, event)}
         case SamplesExcluded():
             return {"excluded": state.excluded | set(event.samples)}
         case MemoryRanOut():
