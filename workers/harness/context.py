@@ -10,6 +10,7 @@ from core.protocol.events import Outcome
 from core.runlog.run_dir import RunDir
 from workers.harness.control import Control, StopRequest
 from workers.harness.reporter import Reporter
+from workers.harness.team import Team
 
 
 @dataclass
@@ -26,6 +27,8 @@ class WorkerContext:
     """None in a run's first life; else the checkpoint's step, 0 when there was none."""
     outcome: Outcome | None = None
     """A recipe may set it; otherwise "stopped" when a stop was asked for, else "completed"."""
+    team: Team = field(default_factory=Team)
+    """The processes that train together; alone, unless a recipe joins others."""
     _at_beat: list[Callable[[], None]] = field(default_factory=list, repr=False)
 
     @property
