@@ -73,6 +73,7 @@ def build_parser(language: Language) -> argparse.ArgumentParser:
     _add_serve(add(commands, "serve"), t)
     _add_runs(add(commands, "runs"), add, t)
     _add_models(add(commands, "models"), add, t)
+    _add_queue(add(commands, "queue"), add, t)
     add(commands, "doctor")
     demo = add(commands, "demo")
     demo.add_argument("--headless", action="store_true", help=t("headless"))
@@ -85,6 +86,7 @@ def _add_train(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None
     parser.add_argument("--data", help=t("data"))
     parser.add_argument("--steps", type=int, help=t("steps"))
     parser.add_argument("--name", help=t("name"))
+    parser.add_argument("--queue", action="store_true", help=t("to_queue"))
     _add_settings(parser, t)
 
 
@@ -137,6 +139,21 @@ def _add_models(
     add(actions, "verify", prefix="models.").add_argument("model", metavar="ID")
 
 
+def _add_queue(
+    parser: argparse.ArgumentParser,
+    add: Callable[..., argparse.ArgumentParser],
+    t: Callable[[str], str],
+) -> None:
+    actions = parser.add_subparsers(dest="action", parser_class=_Parser)
+    for name in ("list", "work", "hold", "release", "clear"):
+        add(actions, name, prefix="queue.")
+    for name in ("remove", "up", "down"):
+        add(actions, name, prefix="queue.").add_argument("item_id", metavar="ENTRY")
+    add(actions, "resume", prefix="queue.").add_argument("run_id", metavar="ID")
+    after = add(actions, "after", prefix="queue.")
+    after.add_argument("then", choices=("nothing", "sleep", "shut_down"))
+
+
 def _run(args: argparse.Namespace, out: Output) -> int:
     if args.command == "demo":
         from app.demo import main as demo
@@ -166,6 +183,10 @@ def _command(name: str) -> Command:
             from app.commands.models import models
 
             return models
+        case "queue":
+            from app.commands.queue import queue
+
+            return queue
         case _:
             from app.commands.doctor import doctor
 

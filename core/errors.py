@@ -70,6 +70,8 @@ class ErrorCode(StrEnum):
     WORKER_RANKS_APART = "worker.ranks_apart"  # detail
     WORKER_START_FAILED = "worker.start_failed"  # detail
     RUNTIME_INCOMPLETE = "runtime.incomplete"  # missing (module names)
+    QUEUE_ITEM_NOT_FOUND = "queue.item_not_found"  # item_id
+    POWER_REFUSED = "power.refused"  # action, detail
     # input
     BAD_VALUE = "input.bad_value"  # field, value, detail
     BAD_USAGE = "input.bad_usage"  # detail

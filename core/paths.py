@@ -70,6 +70,11 @@ class Home:
         return self.root / "settings.json"
 
     @property
+    def queue_file(self) -> Path:
+        """Trainings that wait for a card."""
+        return self.root / "queue.json"
+
+    @property
     def api_key_file(self) -> Path:
         """The API key, owner-readable only."""
         return self.root / "secrets" / "api_key"

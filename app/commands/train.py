@@ -37,6 +37,11 @@ _MIB = 1024**2
 def train(args: argparse.Namespace, services: Services, out: Output) -> int:
     """Exit code 0 when the run completed or was stopped, 1 when it failed."""
     spec = train_spec(args)
+    if args.queue:
+        from app.commands.queue import tell_added
+
+        tell_added(services.queue.add(spec), out)
+        return 0
     plan = services.train.prepare(spec)  # may take a while: Ctrl-C still ends the program here
     return start_and_follow(lambda: services.train.start(spec, plan), services, out, args.detach)
 

@@ -30,6 +30,24 @@ CLI: dict[str, Words] = {
     "models.add": Words("remember a model folder; nothing is copied", "登记模型文件夹（不复制）"),
     "models.fetch": Words("fetch a model of the catalog", "获取目录中的模型"),
     "models.verify": Words("check a model's files", "校验模型文件"),
+    "queue": Words("trainings that wait for a card", "等待显卡的训练队列"),
+    "queue.list": Words("what waits, runs and has ended", "列出等待、进行中和已结束的训练"),
+    "queue.work": Words(
+        "start what waits, one training a card, until nothing is left; not needed while the "
+        "window is open",
+        "逐个启动排队的训练（每张显卡一个），直到队列清空；窗口打开时无需使用",
+    ),
+    "queue.hold": Words("start nothing new", "暂停队列，不再启动新训练"),
+    "queue.release": Words("start again", "恢复队列"),
+    "queue.clear": Words("forget what has ended", "清除已结束的条目"),
+    "queue.remove": Words("take an entry out", "移除一个条目"),
+    "queue.up": Words("move an entry up", "上移一个条目"),
+    "queue.down": Words("move an entry down", "下移一个条目"),
+    "queue.resume": Words(
+        "let a stopped run go on when its card is free", "让已停止的运行排队继续"
+    ),
+    "queue.after": Words("what to do when all has ended", "全部结束后的操作"),
+    "to_queue": Words("wait in the queue instead of starting now", "加入队列，而不是立即启动"),
     "doctor": Words("check this machine", "检查本机环境"),
     "demo": Words("play the main job from start to end", "自动演示完整流程"),
     "model": Words("model id, folder or GGUF file", "模型 ID、文件夹或 GGUF 文件"),
@@ -89,6 +107,24 @@ CLI: dict[str, Words] = {
     "ready": Words("Ready at {url}   (Ctrl-C stops it)", "服务已就绪：{url}   （按 Ctrl-C 停止）"),
     "key": Words("API key: {api_key}", "API 密钥：{api_key}"),
     "curl": Words("Try:  {line}", "试试：{line}"),
+    "queued": Words(
+        "{name} waits in the queue as {item_id}.", "{name} 已加入队列，条目 {item_id}。"
+    ),
+    "queue_empty": Words("The queue is empty.", "队列为空。"),
+    "queue_held": Words("The queue is held: nothing new starts.", "队列已暂停，不会启动新训练。"),
+    "queue_waiting": Words("waiting", "等待"),
+    "queue_started": Words("started", "进行中"),
+    "queue_ended": Words("ended", "已结束"),
+    "queue_failed": Words("failed", "失败"),
+    "after_sleep": Words(
+        "When all has ended the computer goes to sleep.", "全部结束后电脑将进入睡眠。"
+    ),
+    "after_shut_down": Words(
+        "When all has ended the computer is switched off.", "全部结束后电脑将关机。"
+    ),
+    "after_grace": Words(
+        "In {seconds} seconds. Ctrl-C keeps it on.", "将在 {seconds} 秒后执行，按 Ctrl-C 取消。"
+    ),
     "no_runs": Words("There are no runs yet.", "还没有运行。"),
     "exported": Words("Written: {path}", "已写入：{path}"),
     "deleted": Words("{run_id} is removed.", "{run_id} 已删除。"),

@@ -314,6 +314,18 @@ ERRORS: dict[str, ErrorTexts] = {
         "Python 运行环境缺少模块：{missing}",
         "请重新运行 ./deepdeck，它会补装缺少的部分。",
     ),
+    "queue.item_not_found": ErrorTexts(
+        "The queue has no entry {item_id}.",
+        "“deepdeck queue list” shows what waits.",
+        "队列中没有条目 {item_id}。",
+        "用“deepdeck queue list”查看队列。",
+    ),
+    "power.refused": ErrorTexts(
+        "The computer could not be sent to sleep or switched off: {detail}",
+        "All trainings have ended and are saved. Do it by hand.",
+        "无法让电脑睡眠或关机：{detail}",
+        "所有训练均已结束并保存，请手动操作。",
+    ),
     "input.bad_value": ErrorTexts(
         "{field} cannot be “{value}”.",
         "{detail}",

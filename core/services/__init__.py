@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from core.config.app_settings import AppSettings
     from core.services.doctor import DoctorService
     from core.services.models import ModelsService
+    from core.services.queue import QueueService
     from core.services.runs import RunsService
     from core.services.serve import ServeService
     from core.services.train import TrainService
@@ -37,6 +38,13 @@ class Services:
         from core.services.doctor import DoctorService
 
         return DoctorService(self.home)
+
+    @cached_property
+    def queue(self) -> QueueService:
+        """Trainings that wait for a card."""
+        from core.services.queue import QueueService
+
+        return QueueService(self.home, self.train, self.runs)
 
 
 def build(home: Home) -> Services:

@@ -1,0 +1,156 @@
+"""Starts what waits when a card is free, and does what is wanted after the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.config.train import TrainSpec
+from core.errors import AppError
+from core.queue.devices import choose_device, devices_of
+from core.queue.items import After, Queue, QueueItem
+from core.queue.store import QueueStore
+from core.runlog.index import RunSummary
+from core.supervisor import RunView
+
+
+class Starts(Protocol):
+    """What the scheduler needs of the train service."""
+
+    def start(self, spec: TrainSpec) -> RunView:
+        """Begin a new run."""
+
+    def resume(self, run_id: str) -> RunView:
+        """Go on with an old one."""
+
+
+@dataclass(frozen=True)
+class QueueTick:
+    """What one look at the queue did."""
+
+    started: tuple[RunView, ...] = ()
+    failed: tuple[QueueItem, ...] = ()
+    finished: After | None = None
+    """All that was queued has ended: what is to be done now. Said once."""
+
+
+@dataclass(frozen=True)
+class _Busy:
+    """A training that is alive, and what it was asked to run on."""
+
+    run_id: str
+    devices: frozenset[str]
+
+
+class QueueScheduler:
+    """Works the queue of one home; many faces may have one, only one works at a time.
+
+    Args:
+        store: the queue's file.
+        service: starts and resumes runs.
+        runs: all runs of the home, as the index lists them.
+        document: `run.json` of a run, for the device it was asked to run on.
+        cards: number of cards of this machine.
+    """
+
+    def __init__(
+        self,
+        store: QueueStore,
+        service: Starts,
+        runs: Callable[[], list[RunSummary]],
+        document: Callable[[str], dict[str, Any]],
+        cards: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._service = service
+        self._runs = runs
+        self._document = document
+        self._cards = cards
+
+    def tick(self) -> QueueTick:
+        """Look once; cheap while the queue is empty.
+
+        Raises:
+            AppError: `disk.full`, `folder.read_only` when the queue cannot be stored.
+        """
+        queue = self._store.read()
+        if not any(i.state in ("waiting", "started") for i in queue.items):
+            return QueueTick()
+        with self._store.alone(".queue-work.lock") as mine:
+            return self._work() if mine else QueueTick()
+
+    def _work(self) -> QueueTick:
+        summaries = {s.run_id: s for s in self._runs()}
+        self._note_ends(summaries)
+        cards = self._cards()
+        busy = [self._busy(s, cards) for s in summaries.values() if s.job == "train" and s.alive]
+        started: list[RunView] = []
+        failed: list[QueueItem] = []
+        queue = self._store.read()
+        for item in () if queue.held else queue.waiting:
+            device = choose_device(*_wish(self._spec(item)), cards, _taken(busy))
+            if device is None:
+                continue  # a later one may want another card
+            view = self._start(item, device, failed)
+            if view is not None:
+                started.append(view)
+                busy.append(_Busy(view.run_id, devices_of(device, _processes(item.spec), cards)))
+        return QueueTick(tuple(started), tuple(failed), self._finished())
+
+    def _note_ends(self, summaries: dict[str, RunSummary]) -> None:
+        def ended(queue: Queue) -> Queue:
+            for item in queue.items:
+                summary = summaries.get(item.run_id)
+                over = summary is None or not (summary.alive or summary.status == "starting")
+                if item.state == "started" and over:
+                    queue = queue.with_item(item.model_copy(update={"state": "ended"}))
+            return queue
+
+        if ended(self._store.read()) != self._store.read():
+            self._store.change(ended)
+
+    def _start(self, item: QueueItem, device: str, failed: list[QueueItem]) -> RunView | None:
+        try:
+            if item.resume:
+                view = self._service.resume(item.resume)
+            else:
+                view = self._service.start(TrainSpec.parse({**item.spec, "device": device}))
+        except AppError as e:
+            lost = item.model_copy(update={"state": "failed", "error": e.info})
+            failed.append(lost)
+            self._store.change(lambda q: q.with_item(lost))
+            return None
+        done = {"state": "started", "run_id": view.run_id, "device": device}
+        self._store.change(lambda q: q.with_item(item.model_copy(update=done)))
+        return view
+
+    def _finished(self) -> After | None:
+        """Once all have ended: what is wanted then, which is taken off so that it is done once."""
+        queue = self._store.read()
+        if any(i.state in ("waiting", "started") for i in queue.items):
+            return None
+        if queue.after != "nothing":
+            self._store.change(lambda q: q.model_copy(update={"after": "nothing"}))
+        return queue.after
+
+    def _busy(self, summary: RunSummary, cards: int) -> _Busy:
+        spec = self._document(summary.run_id).get("spec") or {}
+        return _Busy(summary.run_id, devices_of(*_wish(spec), cards))
+
+    def _spec(self, item: QueueItem) -> dict[str, Any]:
+        if not item.resume:
+            return item.spec
+        return dict(self._document(item.resume).get("spec") or {})
+
+
+def _wish(spec: dict[str, Any]) -> tuple[str, int]:
+    return str(spec.get("device") or "auto"), _processes(spec)
+
+
+def _processes(spec: dict[str, Any]) -> int:
+    return int((spec.get("parallel") or {}).get("nproc_per_node") or 1)
+
+
+def _taken(busy: list[_Busy]) -> set[str]:
+    return {name for one in busy for name in one.devices}

@@ -1,0 +1,105 @@
+"""The queue as faces use it: add, order, remove, hold, and what comes after."""
+
+from __future__ import annotations
+
+import time
+
+from core.config.train import TrainSpec
+from core.errors import ErrorCode, UsageError
+from core.hardware import gpu_backend
+from core.paths import Home
+from core.queue import After, Queue, QueueItem, QueueScheduler, QueueStore, QueueTick
+from core.runlog.run_dir import RunDir
+from core.services.runs import RunsService
+from core.services.train import TrainService
+
+
+class QueueService:
+    """One training a card; the rest waits in the order it came."""
+
+    def __init__(self, home: Home, train: TrainService, runs: RunsService) -> None:
+        self._home = home
+        self._train = train
+        self._store = QueueStore(home)
+        self._gpus = gpu_backend
+        self._scheduler = QueueScheduler(
+            self._store, train, runs.list, self._document, self._count_cards
+        )
+
+    def read(self) -> Queue:
+        """What waits, runs and has ended."""
+        return self._store.read()
+
+    def add(self, spec: TrainSpec) -> QueueItem:
+        """Check a spec now, so that it does not fail in the night, and put it behind the others.
+
+        Raises:
+            SpecProblems: as `TrainService.prepare`.
+            AppError: `disk.full`, `folder.read_only`.
+        """
+        plan = self._train.prepare(spec)
+        name = spec.name or f"{plan.model.name} · {plan.dataset.name}"
+        values = plan.spec.model_dump(mode="json")
+        return self._append(QueueItem(name=name, spec=values, added_utc=time.time()))
+
+    def add_resume(self, run_id: str) -> QueueItem:
+        """Let a stopped run go on when its card is free.
+
+        Raises:
+            AppError: `run.not_found`.
+        """
+        document = RunDir.open(self._home.runs, run_id).document()
+        name = str(document.get("name") or run_id)
+        return self._append(QueueItem(name=name, resume=run_id, added_utc=time.time()))
+
+    def remove(self, item_id: str) -> None:
+        """Take an entry out; a run that was started for it goes on.
+
+        Raises:
+            UsageError: `queue.item_not_found`.
+        """
+        self._known(item_id)
+        self._store.change(lambda q: q.without(item_id))
+
+    def move(self, item_id: str, places: int) -> None:
+        """Move a waiting entry up (negative) or down.
+
+        Raises:
+            UsageError: `queue.item_not_found`.
+        """
+        self._known(item_id)
+        self._store.change(lambda q: q.moved(item_id, places))
+
+    def clear_ended(self) -> None:
+        """Forget what has ended or failed."""
+        self._store.change(
+            lambda q: q.model_copy(
+                update={"items": tuple(i for i in q.items if i.state in ("waiting", "started"))}
+            )
+        )
+
+    def hold(self, held: bool) -> None:
+        """Start nothing new, or go on."""
+        self._store.change(lambda q: q.model_copy(update={"held": held}))
+
+    def after(self, after: After) -> None:
+        """What to do when all has ended."""
+        self._store.change(lambda q: q.model_copy(update={"after": after}))
+
+    def tick(self) -> QueueTick:
+        """Start what can start; call it once a second from one face."""
+        return self._scheduler.tick()
+
+    def _append(self, item: QueueItem) -> QueueItem:
+        self._store.change(lambda q: q.with_item(item))
+        return item
+
+    def _known(self, item_id: str) -> None:
+        if not any(i.item_id == item_id for i in self._store.read().items):
+            raise UsageError(ErrorCode.QUEUE_ITEM_NOT_FOUND, item_id=item_id)
+
+    def _document(self, run_id: str) -> dict[str, object]:
+        return RunDir.open(self._home.runs, run_id).document()
+
+    def _count_cards(self) -> int:
+        return len(self._gpus().sample())
