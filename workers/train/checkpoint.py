@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,62 @@ class TrainerState(BaseModel):
     evals_before: dict[str, float] = {}
     """Loss by split before the first step, for the comparison at the end."""
     random: dict[str, Any] = {}
+    data_offset: int = 0
+    """Samples that were passed over without a look (rollbacks); the next one stands at
+    `consumed_samples + data_offset` of the data order."""
+    excluded: list[int] = []
+    """Training samples that are left out of their windows from now on."""
+    lr_scale: float = 1.0
+    """By hand: what the schedule's rate is multiplied by."""
+    lr_divisor: float = 1.0
+    """By rollbacks. A divisor, because 3e-5 / 3 is exactly 1e-5 and 3e-5 * (1 / 3) is not."""
+    rollbacks: list[dict[str, Any]] = []
+    """`core.divergence.policy.Rollback` of each, oldest first."""
+    rewarm_steps: int = 0
+    """Steps over which the rate rises again after the last rollback."""
+    best: dict[str, float] = {}
+    """"step" and "loss" of the best evaluation so far; empty before the first."""
+    guard: dict[str, Any] = {}
+    """What the guard remembers (`workers.train.guard`)."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint holds, as copies in the computer's memory: a snapshot of the run."""
+
+    adapter: dict[str, torch.Tensor]
+    optimizer: dict[str, torch.Tensor]
+    generators: dict[str, torch.Tensor]
+    """torch's random state."""
+    state: TrainerState
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all tensors."""
+        return sum(t.nbytes for t in (*self.adapter.values(), *self.optimizer.values()))
+
+
+def collect(model: Any, optimizer: torch.optim.Optimizer, state: TrainerState) -> Contents:
+    """Copy everything that makes the run what it is now."""
+    plain, generators = random_state.capture()
+    return Contents(
+        adapter=adapter_tensors(model),
+        optimizer=_optimizer_tensors(model, optimizer),
+        generators=generators,
+        state=state.model_copy(deep=True, update={"random": plain}),
+    )
+
+
+def put_back(contents: Contents, model: Any, optimizer: torch.optim.Optimizer) -> None:
+    """Weights and optimizer as they were; state and random state are the caller's to take.
+
+    Raises:
+        ValueError: the tensors are not those of this run.
+    """
+    _load_adapter(model, contents.adapter)
+    # `load_state_dict` keeps tensors that need no conversion: training would write into them.
+    copies = {name: _on_host(tensor) for name, tensor in contents.optimizer.items()}
+    _load_optimizer(model, optimizer, copies)
 
 
 def save(run: RunDir, model: Any, optimizer: torch.optim.Optimizer, state: TrainerState) -> Path:
@@ -59,19 +116,42 @@ def save(run: RunDir, model: Any, optimizer: torch.optim.Optimizer, state: Train
     Raises:
         AppError: `disk.full` (looked for before writing) or `folder.read_only`.
     """
-    final = run.checkpoints / folder_name(state.step)
-    tensors = _optimizer_tensors(model, optimizer)
-    adapter = adapter_tensors(model)
-    need_room(final, sum(t.nbytes for t in (*tensors.values(), *adapter.values())))
-    plain, generators = random_state.capture()
+    return write(run, model, collect(model, optimizer, state))
+
+
+def write(run: RunDir, model: Any, contents: Contents) -> Path:
+    """`save` for what was collected earlier; of `model` only the adapter's configuration is read.
+
+    Raises:
+        AppError: `disk.full` (looked for before writing) or `folder.read_only`.
+    """
+    final = run.checkpoints / folder_name(contents.state.step)
+    need_room(final, contents.size_bytes)
     with atomic_io.staged_folder(final) as folder:
-        save_adapter(model, adapter, folder)
-        _write(folder / _OPTIMIZER, tensors)
-        _write(folder / _RANDOM, generators)
-        text = state.model_copy(update={"random": plain}).model_dump_json()
-        (folder / _STATE).write_text(text, "utf-8")
+        save_adapter(model, contents.adapter, folder)
+        _write(folder / _OPTIMIZER, contents.optimizer)
+        _write(folder / _RANDOM, contents.generators)
+        (folder / _STATE).write_text(contents.state.model_dump_json(), "utf-8")
         write_manifest(folder)
     return final
+
+
+def read(folder: Path) -> Contents:
+    """What `write` wrote.
+
+    Raises:
+        AppError: `checkpoint.damaged`.
+    """
+    verify(folder)
+    try:
+        return Contents(
+            adapter=load_file(folder / ADAPTER_WEIGHTS),
+            optimizer=load_file(folder / _OPTIMIZER),
+            generators=load_file(folder / _RANDOM),
+            state=TrainerState.model_validate_json((folder / _STATE).read_text("utf-8")),
+        )
+    except (ValueError, KeyError, OSError) as e:
+        raise AppError(ErrorCode.CHECKPOINT_DAMAGED, path=str(folder), detail=str(e)) from e
 
 
 def load(
@@ -83,14 +163,12 @@ def load(
     Raises:
         AppError: `checkpoint.damaged`.
     """
-    verify(folder)
+    contents = read(folder)
     try:
-        state = TrainerState.model_validate_json((folder / _STATE).read_text("utf-8"))
-        _load_adapter(model, load_file(folder / ADAPTER_WEIGHTS))
-        _load_optimizer(model, optimizer, load_file(folder / _OPTIMIZER))
-        return state, load_file(folder / _RANDOM)
-    except (ValueError, KeyError, OSError) as e:
+        put_back(contents, model, optimizer)
+    except (ValueError, KeyError) as e:
         raise AppError(ErrorCode.CHECKPOINT_DAMAGED, path=str(folder), detail=str(e)) from e
+    return contents.state, contents.generators
 
 
 def save_adapter(model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> None:
@@ -103,11 +181,11 @@ def save_adapter(model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> 
 
 
 def adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
-    """The adapter's tensors under PEFT's names, on the CPU."""
+    """Copies of the adapter's tensors under PEFT's names, on the CPU."""
     from peft import get_peft_model_state_dict
 
     found = get_peft_model_state_dict(model, save_embedding_layers=False)
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
+    return {name: _on_host(tensor) for name, tensor in found.items()}
 
 
 def need_room(final: Path, payload_bytes: int) -> None:
@@ -121,6 +199,11 @@ def need_room(final: Path, payload_bytes: int) -> None:
         raise AppError(ErrorCode.DISK_FULL, path=str(final), needed_bytes=needed, free_bytes=free)
 
 
+def _on_host(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in any case: training goes on and writes into the original."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     # Through Python's own file: safetensors hides the cause of a failed write from the caller.
     path.write_bytes(to_bytes(tensors, metadata={"format": "pt"}))
@@ -132,7 +215,7 @@ def _trained(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
 
 def _optimizer_tensors(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     return {
-        f"{what}/{name}": tensor.detach().cpu().contiguous()
+        f"{what}/{name}": _on_host(tensor)
         for name, parameter in _trained(model)
         for what, tensor in optimizer.state[parameter].items()
     }
