@@ -13,6 +13,7 @@ from app.pages.base import Navigate, Notify
 from app.settings_store import SettingsStore
 from app.theme.tokens import Tone
 from core.protocol.events import AlarmRaised
+from core.runlog.index import HIDDEN_JOBS
 from core.supervisor import RunView
 
 _TONES: dict[str, Tone] = {
@@ -46,6 +47,8 @@ class Announcer(QObject):
 
     def run_changed(self, view: RunView) -> None:
         """One run at one tick."""
+        if view.job in HIDDEN_JOBS:
+            return
         if view.alive:
             self._seen_alive.add(view.run_id)
         if not self._settings.value.notify or view.run_id not in self._seen_alive:

@@ -49,6 +49,7 @@ JOBS: dict[str, Words] = {
     "train": Words("Training", "训练"),
     "serve": Words("API", "API"),
     "fetch": Words("Fetch", "获取模型"),
+    "preview": Words("Preview", "预览"),
 }
 
 REASONS: dict[str, Words] = {

@@ -22,6 +22,9 @@ from core.runlog.state import Status
 from core.runlog.summary import EventDigest
 from core.supervisor.identity import ProcessIdentity
 
+HIDDEN_JOBS = frozenset({"preview"})
+"""Small services to a page, not runs that a user would look for."""
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -61,6 +64,7 @@ class RunIndex:
     def list(self) -> list[RunSummary]:
         """Every run, newest first. A damaged run is listed with its problem; it hides no other."""
         found = [self._summary(RunDir(path)) for path in self._folders()]
+        found = [s for s in found if s.job not in HIDDEN_JOBS]
         return sorted(found, key=lambda s: (s.created_utc, s.run_id), reverse=True)
 
     def _folders(self) -> tuple[Path, ...]:

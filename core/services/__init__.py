@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from core.config.app_settings import AppSettings
     from core.services.doctor import DoctorService
     from core.services.models import ModelsService
+    from core.services.preview import PreviewService
     from core.services.queue import QueueService
     from core.services.runs import RunsService
     from core.services.serve import ServeService
@@ -26,6 +27,7 @@ class Services:
     home: Home
     supervisor: Supervisor
     train: TrainService
+    preview: PreviewService
     serve: ServeService
     runs: RunsService
     models: ModelsService
@@ -51,6 +53,7 @@ def build(home: Home) -> Services:
     """Wire the services together. Nothing is started and nothing written."""
     from core.config.app_settings import load_settings
     from core.services.models import ModelsService
+    from core.services.preview import PreviewService
     from core.services.runs import RunsService
     from core.services.serve import ServeService
     from core.services.train import TrainService
@@ -63,6 +66,7 @@ def build(home: Home) -> Services:
         home=home,
         supervisor=supervisor,
         train=train,
+        preview=PreviewService(home, supervisor, models),
         serve=ServeService(home, supervisor, models),
         runs=RunsService(home, supervisor, train),
         models=models,
