@@ -22,6 +22,8 @@ from app.widgets.plot_view import PlotView
 from app.widgets.plot_x_axis import XAxis
 
 _DESCRIBE_EVERY_S = 2.0
+_LEFT_REACH = 1.2
+"""Curves that were left may take so many times the height of the living one."""
 
 
 class MetricPlot(QFrame):
@@ -196,7 +198,7 @@ class MetricPlot(QFrame):
         self.view.empty_text = self._empty_text if empty else ""
         self._painter.place(self._readout.marks, self._readout.items, self._readout.limits)
         self.view.show_ranges()
-        self._readout.place_crosshair()
+        self._place_crosshair()
         self._show_header()
         self._describe()
 
@@ -239,8 +241,20 @@ class MetricPlot(QFrame):
             return None
         low = min(float(p.min()) for p in finite)
         high = max(float(p.max()) for p in finite)
+        low, high = self._with_left(low, high)
         for limit in self._readout.limits:
             low, high = self._with_limit(low, high, limit.value)
+        return low, high
+
+    def _with_left(self, low: float, high: float) -> tuple[float, float]:
+        """Show what a rollback left behind, as far as it does not press the curve flat."""
+        reach = _LEFT_REACH * max(high - low, 0.05 * abs(high), 1e-12)
+        for item in self._readout.items:
+            ys = item.left_drawn.ys
+            ys = ys[np.isfinite(ys)]
+            if len(ys):
+                low = min(low, max(float(ys.min()), low - reach))
+                high = max(high, min(float(ys.max()), high + reach))
         return low, high
 
     def _with_limit(self, low: float, high: float, value: float) -> tuple[float, float]:
@@ -274,9 +288,12 @@ class MetricPlot(QFrame):
         value, unit = self._readout.now()
         self.header.show_state(value, unit, self._readout.entries() if self.with_legend else ())
 
+    def _place_crosshair(self) -> None:
+        self._readout.place_crosshair(explain=self.view.pointed or self.hasFocus())
+
     def _hover_moved(self) -> None:
         if self.on_screen():
-            self._readout.place_crosshair()
+            self._place_crosshair()
             self._show_header()
             self.view.viewport().update()
 

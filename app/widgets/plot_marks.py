@@ -1,4 +1,4 @@
-"""What lies over the curves: limits, alarms, checkpoints, resumes, diverged steps, crosshair.
+"""What lies over the curves: limits, alarms, checkpoints, rollbacks, diverged steps, crosshair.
 
 All marks of one kind are one path, thinned to one mark a pixel, so 500 alarms cost as much as one.
 """
@@ -6,24 +6,29 @@ All marks of one kind are one path, thinned to one mark a pixel, so 500 alarms c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPainterPath
 
-from app.widgets.plot_lines import LineItem
+from app.widgets import plot_mark_shapes as shapes
+from app.widgets.plot_lines import Drawn, LineItem
 from app.widgets.plot_style import font, pen, role_color
 from app.widgets.plot_view import PlotView
 from core.metrics import RunSeries
 from core.metrics.series import Floats
 
-_TRIANGLE_PX = 5.0
-_DOT_PX = 3.0
 _LIMIT_DASH = (5.0, 4.0)
 _FEW_POINTS = 60
 _POINT_PX = 2.5
+_ARROW_TOP_PX = 5.0
+
+MarkKind = Literal["alarm", "checkpoint", "best", "rollback", "rate"]
+Gravity = Literal["note", "warning", "error"]
+GRAVITY_ROLES: dict[Gravity, str] = {"note": "muted", "warning": "warning", "error": "error"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,26 @@ class Limit:
     role: str = "plot_limit"
 
 
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at a step."""
+
+    kind: MarkKind
+    step: int
+    text: str = ""
+    """What the hover says."""
+    gravity: Gravity = "error"
+    to_step: int | None = None
+    """Where a rollback went back to."""
+
+    @property
+    def role(self) -> str:
+        """Its color."""
+        if self.kind == "alarm":
+            return GRAVITY_ROLES[self.gravity]
+        return {"rollback": "warning", "rate": "learning_rate"}.get(self.kind, "ok")
+
+
 @dataclass
 class Marks:
     """Steps of one run to mark, gathered anew for each drawing."""
@@ -42,6 +67,32 @@ class Marks:
     run: RunSeries
     alarms: bool = True
     checkpoints: bool = False
+    rates: bool = False
+    """Changes of the learning rate by hand."""
+    told: Callable[[], Sequence[Mark]] | None = None
+    """All marks with their words; without it those that the curves themselves remember."""
+
+    def gathered(self) -> list[Mark]:
+        """The marks that this plot shows."""
+        kinds: set[MarkKind] = {"rollback"}
+        kinds |= {"alarm"} if self.alarms else set()
+        kinds |= {"checkpoint", "best"} if self.checkpoints else set()
+        kinds |= {"rate"} if self.rates else set()
+        return [m for m in (self.told or self._remembered)() if m.kind in kinds]
+
+    def _remembered(self) -> list[Mark]:
+        run = self.run
+        alarms = [Mark("alarm", s, name) for name, steps in run.alarms.items() for s in steps]
+        return [*alarms, *(Mark("checkpoint", s) for s in run.checkpoints)]
+
+
+@dataclass
+class _Back:
+    """A rollback in pixels, cut to the view; None where that end is out of it."""
+
+    left: float
+    right: float
+    landed: float | None
 
 
 @dataclass
@@ -49,7 +100,11 @@ class _Placed:
     """Pixels of the marks in the view."""
 
     alarms: list[QPointF] = field(default_factory=list)
+    alarm_roles: list[str] = field(default_factory=list)
     checkpoints: list[float] = field(default_factory=list)
+    best: list[float] = field(default_factory=list)
+    rates: list[QPointF] = field(default_factory=list)
+    backs: list[_Back] = field(default_factory=list)
     resumes: list[float] = field(default_factory=list)
     diverged: list[float] = field(default_factory=list)
 
@@ -67,6 +122,8 @@ class MarkPainter:
         self.crosshair_points: list[tuple[QPointF, str]] = []
         self.crosshair_x: float | None = None
         self.crosshair_text = ""
+        self.crosshair_notes: list[tuple[str, str]] = []
+        """What happened where the pointer is: (text, color role)."""
         self._font = font(8.5)
 
     def place(self, marks: Marks | None, items: list[LineItem], limits: list[Limit]) -> None:
@@ -85,8 +142,9 @@ class MarkPainter:
         self._paint_limits(painter)
         self._paint_resumes(painter)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_backs(painter)
         self._paint_points(painter)
-        self._paint_dots(painter)
+        self._paint_saved(painter)
         self._paint_diverged(painter)
         self._paint_alarms(painter)
         if self.crosshair_x is not None:
@@ -96,15 +154,39 @@ class MarkPainter:
 
     def _place_marks(self, marks: Marks, items: list[LineItem]) -> _Placed:
         run = marks.run
-        placed = _Placed(resumes=self._pixels(run.resumes, run))
-        if marks.checkpoints:
-            placed.checkpoints = self._pixels(run.checkpoints, run)
-        if marks.alarms:
-            steps = {s for xs in run.alarms.values() for s in xs}
-            placed.alarms = self._above_curve(self._pixels(steps, run), items)
+        found = marks.gathered()
+        of = {kind: [m for m in found if m.kind == kind] for kind in {m.kind for m in found}}
+        backs = of.get("rollback", [])
+        placed = _Placed(resumes=self._pixels(set(run.resumes) - {m.to_step for m in backs}, run))
+        placed.checkpoints = self._pixels({m.step for m in of.get("checkpoint", [])}, run)
+        placed.best = self._pixels({m.step for m in of.get("best", [])}, run)
+        placed.backs = [b for m in backs if (b := self._place_back(m, run)) is not None]
+        self._place_alarms(placed, of.get("alarm", []), run, items)
+        rates = self._pixels({m.step for m in of.get("rate", [])}, run)
+        placed.rates = self._above_curve(rates, items, lift=0.0)
         bad = {x for item in items for x in item.line.series.non_finite_xs}
         placed.diverged = self._pixels(bad, run)
         return placed
+
+    def _place_alarms(
+        self, placed: _Placed, alarms: list[Mark], run: RunSeries, items: list[LineItem]
+    ) -> None:
+        """The gravest of a pixel is seen."""
+        graver = {}
+        for gravity in ("note", "warning", "error"):
+            steps = {m.step for m in alarms if m.gravity == gravity}
+            graver |= dict.fromkeys(self._pixels(steps, run), GRAVITY_ROLES[gravity])
+        placed.alarms = self._above_curve(list(graver), items)
+        placed.alarm_roles = list(graver.values())
+
+    def _place_back(self, mark: Mark, run: RunSeries) -> _Back | None:
+        steps = np.array([mark.to_step or 0, mark.step], dtype=np.float64)
+        ends = self._view.axis.to_view(steps, run)
+        low, high = self._view.axis.view
+        if not np.isfinite(ends).all() or ends[1] < low or ends[0] > high:
+            return None
+        left, right = (self._view.x_pixel(float(p)) for p in np.clip(ends, low, high))
+        return _Back(left, right, round(left) + 0.5 if low <= ends[0] <= high else None)
 
     def _pixels(self, steps: Iterable[float], run: RunSeries) -> list[float]:
         """Pixels in the view, sorted, one mark a pixel."""
@@ -116,20 +198,30 @@ class MarkPainter:
         seen = positions[np.isfinite(positions) & (positions >= low) & (positions <= high)]
         return sorted({round(self._view.x_pixel(p)) + 0.5 for p in seen.tolist()})
 
-    def _above_curve(self, pixels: list[float], items: list[LineItem]) -> list[QPointF]:
+    def _above_curve(
+        self, pixels: list[float], items: list[LineItem], lift: float = 2 * shapes.TRIANGLE_PX
+    ) -> list[QPointF]:
+        """Over the first curve and what is left of it from before a rollback."""
         area = self._view.area
-        xs, ys = self._pixels_of(items[0]) if items else (np.empty(0), np.empty(0))
+        drawn = [self._pixels_of(items[0]), self._left_pixels(items[0])] if items else []
         places = []
         for x in pixels:
-            near = ys[np.abs(xs - x) <= 2.0]
-            top = float(near.min()) if near.size else area.top() + 2 * _TRIANGLE_PX
-            y = max(area.top() + _TRIANGLE_PX, top - 2 * _TRIANGLE_PX)
-            places.append(QPointF(x, y))
+            near = np.concatenate([ys[np.abs(xs - x) <= 2.0] for xs, ys in drawn] or [np.empty(0)])
+            top = float(near.min()) if near.size else area.top() + lift
+            y = max(area.top() + shapes.TRIANGLE_PX, top - lift)
+            places.append(QPointF(x, min(y, area.bottom())))
         return places
 
     def _pixels_of(self, item: LineItem) -> tuple[Floats, Floats]:
         """The drawn points in pixels."""
-        view, drawn = self._view, item.drawn
+        return self._in_pixels(item.drawn)
+
+    def _left_pixels(self, item: LineItem) -> tuple[Floats, Floats]:
+        """The points of branches that were left, in pixels."""
+        return self._in_pixels(item.left_drawn)
+
+    def _in_pixels(self, drawn: Drawn) -> tuple[Floats, Floats]:
+        view = self._view
         (x0, x1), (y0, y1), area = view.axis.view, view.y_view, view.area
         xs = area.left() + (drawn.xs - x0) / (x1 - x0) * area.width()
         ys = area.bottom() - (drawn.ys - y0) / (y1 - y0) * area.height()
@@ -206,32 +298,41 @@ class MarkPainter:
                     path.addEllipse(QPointF(x, y), _POINT_PX, _POINT_PX)
             painter.fillPath(path, role_color(role))
 
-    def _paint_dots(self, painter: QPainter) -> None:
-        path = QPainterPath()
-        for x in self._placed.checkpoints:
-            path.addEllipse(QPointF(x, self._view.area.bottom() - 6), _DOT_PX, _DOT_PX)
-        painter.fillPath(path, role_color("ok"))
+    def _paint_saved(self, painter: QPainter) -> None:
+        """Checkpoints as dots on the axis, the best one as a star."""
+        y = self._view.area.bottom() - 6
+        dots = shapes.dots(QPointF(x, y) for x in self._placed.checkpoints)
+        painter.fillPath(dots, role_color("ok"))
+        for x in self._placed.best:
+            path = shapes.star(QPointF(x, y - 1))
+            painter.strokePath(path, pen(role_color("plot_background"), 3.0))
+            painter.fillPath(path, role_color("ok"))
+
+    def _paint_backs(self, painter: QPainter) -> None:
+        """Along the top from where the run stood to where it went back; a line where it landed."""
+        area = self._view.area
+        color = role_color("warning")
+        y = round(area.top() + _ARROW_TOP_PX) + 0.5
+        for back in self._placed.backs:
+            painter.setPen(pen(color, 1.5))
+            painter.drawLine(QPointF(back.left, y), QPointF(back.right, y))
+            if back.landed is not None:
+                painter.fillPath(shapes.arrow_head(QPointF(back.landed, y)), color)
+                painter.setPen(pen(color, 1.0, (3.0, 3.0)))
+                painter.drawLine(QPointF(back.landed, y), QPointF(back.landed, area.bottom()))
 
     def _paint_diverged(self, painter: QPainter) -> None:
         """Red crosses on the axis: the value was not a number there."""
-        path = QPainterPath()
-        y, half = self._view.area.bottom() - 5, 3.5
-        for x in self._placed.diverged:
-            path.moveTo(x - half, y - half)
-            path.lineTo(x + half, y + half)
-            path.moveTo(x - half, y + half)
-            path.lineTo(x + half, y - half)
+        y = self._view.area.bottom() - 5
+        path = shapes.crosses(QPointF(x, y) for x in self._placed.diverged)
         painter.strokePath(path, pen(role_color("error"), 2.0))
 
     def _paint_alarms(self, painter: QPainter) -> None:
-        path = QPainterPath()
-        size = _TRIANGLE_PX
-        for tip in self._placed.alarms:
-            path.moveTo(tip.x() - size, tip.y() - size)
-            path.lineTo(tip.x() + size, tip.y() - size)
-            path.lineTo(tip.x(), tip.y() + size * 0.8)
-            path.closeSubpath()
-        painter.fillPath(path, role_color("error"))
+        marks = list(zip(self._placed.alarms, self._placed.alarm_roles, strict=True))
+        for role in dict.fromkeys(self._placed.alarm_roles):
+            path = shapes.triangles(p for p, r in marks if r == role)
+            painter.fillPath(path, role_color(role))
+        painter.fillPath(shapes.diamonds(self._placed.rates), role_color("learning_rate"))
 
     def _paint_crosshair(self, painter: QPainter) -> None:
         area, x = self._view.area, self.crosshair_x
@@ -245,6 +346,8 @@ class MarkPainter:
                 painter.drawEllipse(place, 4.0, 4.0)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         self._paint_pill(painter, x)
+        if self.crosshair_notes:
+            shapes.paint_callout(painter, area, x, self.crosshair_notes)
 
     def _paint_pill(self, painter: QPainter, x: float) -> None:
         """Where the crosshair stands, on the axis."""

@@ -6,16 +6,19 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QPointF
 
 from app.widgets.plot_header import Entry
 from app.widgets.plot_lines import LineItem
-from app.widgets.plot_marks import Limit, MarkPainter, Marks
+from app.widgets.plot_marks import Limit, Mark, MarkPainter, Marks
 from app.widgets.plot_ticks import format_duration, format_value
 from app.widgets.plot_view import PlotView
 from app.widgets.plot_x_axis import XAxis
+from core.metrics.series import Floats
 
 _ALARM_REACH_PX = 6.0
+_MOST_NOTES = 4
 
 
 class Readout(QObject):
@@ -91,18 +94,36 @@ class Readout(QObject):
                 entries.append(Entry(f"{item.line.name} {format_value(raw)}", item.line.role))
         return (*self._alarms_here(), *entries)
 
-    def _alarms_here(self) -> list[Entry]:
-        if self.marks is None or not self.marks.alarms or self._axis.hover is None:
+    def _marks_here(self) -> list[Mark]:
+        """What happened where the crosshair is, gravest first."""
+        if self.marks is None or self._axis.hover is None:
             return []
-        run, here = self.marks.run, self._view.x_pixel(self._axis.hover)
-        found = []
-        for alarm, steps in run.alarms.items():
-            pixels = [
-                self._view.x_pixel(float(p)) for p in self._axis.to_view(np.array(steps), run)
-            ]
-            if any(abs(p - here) <= _ALARM_REACH_PX for p in pixels):
-                found.append(Entry(self.alarm_name(alarm), "error"))
-        return found
+        found = self.marks.gathered()
+        if not found:
+            return []
+        steps = np.array([m.step for m in found], dtype=np.float64)
+        back = np.array([m.to_step if m.to_step is not None else m.step for m in found])
+        near = self._near(steps) | self._near(back)
+        return [m for m, here in zip(found, near, strict=True) if here][:_MOST_NOTES]
+
+    def _near(self, steps: Floats) -> NDArray[np.bool_]:
+        assert self.marks is not None
+        positions = self._axis.to_view(np.asarray(steps, dtype=np.float64), self.marks.run)
+        low, high = self._axis.view
+        reach = _ALARM_REACH_PX / self._view.area.width() * (high - low)
+        close: NDArray[np.bool_] = np.abs(positions - (self._axis.hover or 0.0)) <= reach
+        return close
+
+    def _alarms_here(self) -> list[Entry]:
+        names = dict.fromkeys(
+            (self.alarm_name(m.text) if self.marks and self.marks.told is None else m.text, m.role)
+            for m in self._marks_here()
+            if m.kind == "alarm"
+        )
+        return [Entry(name, role) for name, role in names]
+
+    def _notes(self) -> list[tuple[str, str]]:
+        return list(dict.fromkeys((m.text, m.role) for m in self._marks_here() if m.text))
 
     def index_of(self, item: LineItem) -> int | None:
         """The point of a line that is nearest to the crosshair."""
@@ -111,10 +132,16 @@ class Readout(QObject):
         step = float(self._axis.to_steps(np.array([self._axis.hover]), item.line.run)[0])
         return item.line.series.nearest(step)
 
-    def place_crosshair(self) -> None:
-        """Put line, dots and the position's text where the crosshair is, or nowhere."""
+    def place_crosshair(self, *, explain: bool = False) -> None:
+        """Put line, dots and the position's text where the crosshair is, or nowhere.
+
+        Args:
+            explain: say in words what happened there, for the plot that the user is at.
+        """
         painter = self._painter
         painter.crosshair_points, painter.crosshair_x = [], None
+        told = self.marks is not None and self.marks.told is not None
+        painter.crosshair_notes = self._notes() if explain and told else []
         for item in self.items:
             index = self.index_of(item)
             if index is None or not item.line.visible:
@@ -169,7 +196,7 @@ class Readout(QObject):
         return self.tr("rising") if after > before else self.tr("falling")
 
     def _alarm_count(self) -> str:
-        count = sum(len(x) for x in self.marks.run.alarms.values()) if self.marks else 0
+        count = sum(m.kind == "alarm" for m in self.marks.gathered()) if self.marks else 0
         if not count:
             return self.tr("no alarms")
         return self.tr("1 alarm") if count == 1 else self.tr("{n} alarms").format(n=count)

@@ -67,6 +67,8 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
         self._dragging = False
         self._start: tuple[tuple[float, float], tuple[float, float]] = ((0, 1), (0, 1))
         self.rubber: QRectF | None = None
+        self.pointed = False
+        """The pointer is over this one of the linked plots."""
         self.vector = False
         """Paint axes as text and lines, for an SVG, instead of the cached picture."""
         self.x_labels: list[QRectF] = []
@@ -300,6 +302,7 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
 
     def leaveEvent(self, event: object) -> None:
         """Take the crosshair away."""
+        self.pointed = False
         self.axis.set_hover(None)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -308,6 +311,7 @@ class PlotView(pg.GraphicsView):  # type: ignore[misc]
 
     def _hover(self, place: QPointF) -> None:
         inside = self.area.adjusted(-2, -TOP, 2, BOTTOM).contains(place)
+        self.pointed = inside
         self.axis.set_hover(self.x_at(place.x()) if inside else None)
 
     def _pan(self, moved: QPointF) -> None:
