@@ -12,7 +12,7 @@ from core.paths import RESOURCES
 Language = Literal["en", "zh"]
 
 I18N = RESOURCES / "i18n"
-AREAS = ("shell", "train", "serve", "demo")
+AREAS = ("shell", "form", "train", "serve", "demo")
 """One translation file each, so that several people can edit texts at once."""
 
 

@@ -21,6 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 I18N = ROOT / "resources" / "i18n"
 
 AREAS: dict[str, tuple[str, ...]] = {
+    "form": (
+        r"app/pages/train_(form|field|advanced|texts|plan|tokens|queue)\w*\.py",
+        r"app/widgets/(queue|token)\w*\.py",
+    ),
     "train": (
         r"app/pages/(train|runs)\w*\.py",
         r"app/widgets/(metric|plot)\w*\.py",
@@ -128,7 +132,7 @@ def main() -> int:
     """See the module's text."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["update", "compile", "check", "fill"])
-    parser.add_argument("areas", nargs="*", help="shell, train, serve, demo; all by default")
+    parser.add_argument("areas", nargs="*", help="shell, form, train, serve, demo; all by default")
     parser.add_argument("--from", dest="table", help="fill: a JSON file of source to translation")
     args = parser.parse_args()
     areas = args.areas or list(AREAS)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QFileDialog,
+    QGridLayout,
     QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
@@ -19,6 +20,8 @@ from PySide6.QtWidgets import (
 
 from app import messages
 from app.pages.base import AppContext
+from app.pages.train_advanced import AdvancedCard
+from app.pages.train_field_texts import TrainFieldTexts
 from app.pages.train_plan import PlanCard
 from app.pages.train_reveal import reveal
 from app.pages.train_texts import TrainTexts
@@ -26,8 +29,9 @@ from app.text import parameters_text
 from app.viewmodels import train_form as form
 from app.widgets.buttons import Button
 from app.widgets.card import GAP, Card
-from app.widgets.form_row import FormRow, form_grid
+from app.widgets.form_row import FormRow
 from app.widgets.labels import label
+from core.config.guard import GuardLevel
 from core.config.presets import Preset, train_presets
 from core.config.train import TrainSpec
 from core.datasets import Dataset, open_dataset
@@ -47,6 +51,7 @@ class TrainForm(QWidget):
         super().__init__(parent)
         self._ctx = ctx
         self._texts = TrainTexts(self)
+        self._field_texts = TrainFieldTexts(self)
         self._presets: tuple[Preset, ...] = train_presets()
         self._base: dict[str, Any] = form.defaults()
         self._datasets: dict[str, Dataset] = {}
@@ -72,23 +77,27 @@ class TrainForm(QWidget):
         self.prompts.setTabChangesFocus(True)
         for unit in ("steps", "epochs"):
             self.amount_box.addItem("", unit)
+        self.method_box = QComboBox()
+        for method in form.METHODS:
+            self.method_box.addItem("", method)
+        self.guard_box = QComboBox()
+        for level in get_args(GuardLevel):
+            self.guard_box.addItem("", level)
+        self.device_box = QComboBox()
+        self.advanced = AdvancedCard(self._field_texts)
+        self.advanced_lines = self.advanced.fields
         self.rows: dict[str, FormRow] = {
             "model": FormRow(self.model_box, key="model"),
             "data": FormRow(self.data_box, key="data"),
             "preset": FormRow(self.preset_box, key="preset"),
-            "amount": FormRow(self.amount_line, key="steps"),
+            "method": FormRow(self.method_box, key="method"),
+            "device": FormRow(self.device_box, key="device"),
+            "amount": FormRow(self.amount_line, key="max_steps"),
+            "guard": FormRow(self.guard_box, key="guard"),
             "name": FormRow(self.name_line, key="name"),
             "sample_prompts": FormRow(self.prompts, key="sample_prompts"),
+            **self.advanced.rows,
         }
-        self.advanced_lines: dict[str, QLineEdit | QComboBox] = {}
-        for field in form.ADVANCED:
-            widget: QLineEdit | QComboBox = QLineEdit()
-            if field.kind == "choice":
-                widget = QComboBox()
-                for choice in field.choices:
-                    widget.addItem(choice, choice)
-            self.advanced_lines[field.path] = widget
-            self.rows[field.path] = FormRow(widget, key=field.path)
 
     def _lay_out(self) -> None:
         self.more_models = Button(kind="link")
@@ -100,7 +109,8 @@ class TrainForm(QWidget):
         left.setSpacing(GAP)
         left.addWidget(self._what_card())
         left.addWidget(self._how_card())
-        left.addWidget(self._advanced_card())
+        left.addWidget(self.advanced)
+        self.advanced.setVisible(False)
         left.addStretch(1)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -131,18 +141,20 @@ class TrainForm(QWidget):
         amount.setSpacing(8)
         amount.addWidget(self.rows["amount"], 1)
         amount.addWidget(self.amount_box, 1, Qt.AlignmentFlag.AlignBottom)
-        self._how.body.addLayout(amount)
+        pairs = QGridLayout()
+        pairs.setHorizontalSpacing(18)
+        pairs.setVerticalSpacing(10)
+        pairs.addWidget(self.rows["method"], 0, 0, Qt.AlignmentFlag.AlignTop)
+        pairs.addWidget(self.rows["device"], 0, 1, Qt.AlignmentFlag.AlignTop)
+        pairs.addLayout(amount, 1, 0, Qt.AlignmentFlag.AlignTop)
+        pairs.addWidget(self.rows["guard"], 1, 1, Qt.AlignmentFlag.AlignTop)
+        for column in (0, 1):
+            pairs.setColumnStretch(column, 1)
+        self._how.body.addLayout(pairs)
         self._how.body.addWidget(self.rows["name"])
         self._how.body.addWidget(self.rows["sample_prompts"])
         self._how.body.addWidget(self.advanced_button, 0, Qt.AlignmentFlag.AlignLeft)
         return self._how
-
-    def _advanced_card(self) -> Card:
-        self.advanced = Card()
-        rows = [self.rows[f.path] for f in form.ADVANCED]
-        self.advanced.body.addLayout(form_grid(rows, columns=3))
-        self.advanced.setVisible(False)
-        return self.advanced
 
     def _connect(self) -> None:
         self.more_models.clicked.connect(self._open_models)
@@ -152,16 +164,15 @@ class TrainForm(QWidget):
         self.start_button.clicked.connect(self.start)
         self.preset_box.activated.connect(self._preset_activated)
         self.data_box.currentIndexChanged.connect(self._data_changed)
-        for box in (self.model_box, self.amount_box):
+        boxes = (self.model_box, self.amount_box, self.method_box, self.device_box, self.guard_box)
+        for box in boxes:
             box.currentIndexChanged.connect(self._changed)
+        for box in (self.method_box, self.guard_box):
+            box.currentIndexChanged.connect(self._explain_choices)
         for line in (self.amount_line, self.name_line):
             line.textChanged.connect(self._changed)
         self.prompts.textChanged.connect(self._changed)
-        for widget in self.advanced_lines.values():
-            if isinstance(widget, QComboBox):
-                widget.currentIndexChanged.connect(self._changed)
-            else:
-                widget.textChanged.connect(self._changed)
+        self.advanced.changed.connect(self._changed)
 
     # Choices
 
@@ -172,6 +183,7 @@ class TrainForm(QWidget):
         paths = [str(p) for p in form.known_datasets(self._ctx.services.home)]
         known = paths + [p for p in self._picked() if p not in paths]
         self._fill(self.data_box, [(Path(p).name, p) for p in known])
+        self._fill_devices()
         self._data_changed()
 
     def choose(self, *, model: str | None = None, data: str | None = None) -> None:
@@ -238,12 +250,9 @@ class TrainForm(QWidget):
         steps = self._base.get("max_steps")
         self.amount_box.setCurrentIndex(self.amount_box.findData("steps" if steps else "epochs"))
         self.amount_line.setText(str(steps) if steps else f"{self._base['num_train_epochs']:g}")
-        for path, widget in self.advanced_lines.items():
-            text = form.text_of(self._base, path)
-            if isinstance(widget, QComboBox):
-                widget.setCurrentIndex(max(0, widget.findData(text)))
-            else:
-                widget.setText(text)
+        self.advanced.set_values(self._base)
+        _choose(self.method_box, form.method_of(self._base))
+        _choose(self.guard_box, str(self._base["guard"]))
         self._show_preset_text()
 
     def _show_preset_text(self) -> None:
@@ -260,11 +269,10 @@ class TrainForm(QWidget):
 
     def values(self) -> dict[str, Any]:
         """The spec as it is typed in, valid or not."""
-        texts = {
-            path: str(w.currentData()) if isinstance(w, QComboBox) else w.text()
-            for path, w in self.advanced_lines.items()
-        }
-        values = form.collect(self._base, texts)
+        values = form.collect(self._base, self.advanced.field_values())
+        values |= form.method_values(self.method_box.currentData())
+        values["guard"] = self.guard_box.currentData()
+        values["device"] = self.device_box.currentData() or "auto"
         values["model"] = self.model_box.currentData() or ""
         values["data"] = self.data_box.currentData() or ""
         values["name"] = self.name_line.text().strip()
@@ -299,10 +307,16 @@ class TrainForm(QWidget):
         return TrainSpec.model_validate(values)
 
     def _show_first_problem(self, found: dict[str, form.FieldProblem]) -> None:
-        if any(key in self.advanced_lines for key in found):
-            self.advanced_button.setChecked(True)
         first = next((key for key in self.rows if key in found), "amount")
-        reveal(self.rows[first])
+        self._reveal(first)
+
+    def _reveal(self, key: str) -> None:
+        if any(self.rows[k].error for k in self.advanced_lines):
+            self.advanced_button.setChecked(True)
+        wrong = next((k for k in self.advanced_lines if self.rows[k].error), "")
+        if wrong:
+            self.advanced.show_field(wrong)
+        reveal(self.rows[key])
 
     def start(self) -> None:
         """Check everything, then ask the page to start."""
@@ -328,9 +342,7 @@ class TrainForm(QWidget):
             return False
         text = messages.error_text(info, self._language)
         self.rows[key].set_error(f"{text.message} {text.hint}".strip())
-        if key in self.advanced_lines:
-            self.advanced_button.setChecked(True)
-        reveal(self.rows[key])
+        self._reveal(key)
         return True
 
     # Data
@@ -377,7 +389,7 @@ class TrainForm(QWidget):
         """All texts in the language that is on."""
         self._what.set_title(self.tr("What to train"))
         self._how.set_title(self.tr("How to train"))
-        self.advanced.set_title(self.tr("Advanced"))
+        self.advanced.retranslate()
         self.plan_card.retranslate()
         self.more_models.set_text(self.tr("More models…"))
         self.pick_folder.set_text(self.tr("Choose folder…"))
@@ -392,11 +404,38 @@ class TrainForm(QWidget):
         )
         self._fill_presets()
         for key, row in self.rows.items():
-            name, help_text, unit = self._texts.field(key)
-            row.set_texts(name, help_text, unit)
+            if key not in self.advanced_lines:
+                texts = self._field_texts.field(key)
+                row.set_texts(texts.name, texts.help, texts.unit)
+        self._name_choices()
         self._show_preset_text()
         if dataset := self._datasets.get(str(self.data_box.currentData())):
             self._show_counts(dataset)
+
+    def _name_choices(self) -> None:
+        for index, method in enumerate(form.METHODS):
+            self.method_box.setItemText(index, self._field_texts.method(method)[0])
+        for index, level in enumerate(get_args(GuardLevel)):
+            self.guard_box.setItemText(index, self._field_texts.guard(level)[0])
+        self._fill_devices()
+        self._explain_choices()
+
+    def _explain_choices(self) -> None:
+        """Say under the two boxes what the chosen one means."""
+        choices = (
+            ("method", self._field_texts.method(self.method_box.currentData())[1]),
+            ("guard", self._field_texts.guard(self.guard_box.currentData())[1]),
+        )
+        for key, text in choices:
+            texts = self._field_texts.field(key)
+            self.rows[key].set_texts(texts.name, text, help_visible=True)
+
+    def _fill_devices(self) -> None:
+        """The cards of this machine, by name."""
+        cards = self._ctx.bridge.machine.gpus
+        items = [(self.tr("Automatic"), "auto")]
+        items += [(f"GPU {gpu.index} · {gpu.name}", f"cuda:{gpu.index}") for gpu in cards]
+        self._fill(self.device_box, [*items, (self.tr("Processor"), "cpu")])
 
     def _fill_presets(self) -> None:
         items = [(p.name.get(self._language, p.id), p.id) for p in self._presets]
@@ -407,3 +446,7 @@ class TrainForm(QWidget):
         if event.type() == QEvent.Type.LanguageChange:
             self.retranslate()
         super().changeEvent(event)
+
+
+def _choose(box: QComboBox, value: str) -> None:
+    box.setCurrentIndex(max(0, box.findData(value)))

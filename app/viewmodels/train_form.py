@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from app.viewmodels.train_fields import ADVANCED, AdvancedField
 from core.catalog import ModelInfo
 from core.config.app_settings import load_settings
 from core.config.presets import merge
 from core.config.train import TrainSpec
 from core.paths import BUNDLED_DATASETS, Home
-
-FieldKind = Literal["int", "float", "choice", "words"]
 
 
 @dataclass(frozen=True)
@@ -26,38 +26,29 @@ class FieldProblem:
     limit: str = ""
 
 
-@dataclass(frozen=True)
-class AdvancedField:
-    """One field of the advanced section: where it is in the spec and how it is typed in."""
+Method = Literal["lora", "qlora", "lora_8bit", "full"]
+_METHODS: dict[Method, dict[str, Any]] = {
+    "lora": {"method": "lora", "load_in_4bit": False, "load_in_8bit": False},
+    "qlora": {"method": "lora", "load_in_4bit": True, "load_in_8bit": False},
+    "lora_8bit": {"method": "lora", "load_in_4bit": False, "load_in_8bit": True},
+    "full": {"method": "full", "load_in_4bit": False, "load_in_8bit": False},
+}
+METHODS: tuple[Method, ...] = tuple(_METHODS)
+"""What people call the ways to train; each is three fields of the spec."""
 
-    path: str
-    kind: FieldKind
-    choices: tuple[str, ...] = ()
+
+def method_of(values: dict[str, Any]) -> Method:
+    """The way to train that the values stand for."""
+    if values.get("method") == "full":
+        return "full"
+    if values.get("load_in_4bit"):
+        return "qlora"
+    return "lora_8bit" if values.get("load_in_8bit") else "lora"
 
 
-ADVANCED: tuple[AdvancedField, ...] = (
-    AdvancedField("learning_rate", "float"),
-    AdvancedField("per_device_train_batch_size", "int"),
-    AdvancedField("gradient_accumulation_steps", "int"),
-    AdvancedField("seq_len", "int"),
-    AdvancedField("lora.r", "int"),
-    AdvancedField("lora.lora_alpha", "float"),
-    AdvancedField("lora.lora_dropout", "float"),
-    AdvancedField("lora.target_modules", "words"),
-    AdvancedField("warmup_ratio", "float"),
-    AdvancedField("min_lr_ratio", "float"),
-    AdvancedField("weight_decay", "float"),
-    AdvancedField("max_grad_norm", "float"),
-    AdvancedField("precision", "choice", ("auto", "fp32", "bf16", "fp16")),
-    AdvancedField("device", "words"),
-    AdvancedField("seed", "int"),
-    AdvancedField("eval_steps", "int"),
-    AdvancedField("eval_max_samples", "int"),
-    AdvancedField("save_steps", "int"),
-    AdvancedField("save_total_limit", "int"),
-    AdvancedField("grad_norm_alarm", "float"),
-    AdvancedField("stall_alarm_s", "float"),
-)
+def method_values(method: Method) -> dict[str, Any]:
+    """The fields that a way to train sets."""
+    return dict(_METHODS[method])
 
 
 def defaults() -> dict[str, Any]:
@@ -85,15 +76,26 @@ def parsed(field: AdvancedField, text: str) -> Any:
     wrong with it.
     """
     text = text.strip()
-    if field.path == "lora.target_modules":
-        return [w.strip() for w in text.replace("，", ",").split(",") if w.strip()]
-    if field.kind in ("int", "float"):
-        plain = text.replace(",", "").replace("，", "")
-        try:
-            return int(plain) if field.kind == "int" else float(plain)
-        except ValueError:
+    match field.kind:
+        case "words":
+            return [w.strip() for w in text.replace("，", ",").split(",") if w.strip()]
+        case "bool":
+            return text == "True"
+        case "optional_int" if not text:
+            return None
+        case "int" | "optional_int":
+            return _number(text, int)
+        case "float":
+            return _number(text, float)
+        case _:
             return text
-    return text
+
+
+def _number(text: str, kind: Callable[[str], Any]) -> Any:
+    try:
+        return kind(text.replace(",", "").replace("，", ""))
+    except ValueError:
+        return text
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:
