@@ -44,6 +44,7 @@ def run_worker(
     *,
     find_resume_step: Callable[[RunDir], int | None] | None = None,
     argv: list[str] | None = None,
+    pid: int | None = None,
 ) -> int:
     """Run `recipe` for the run folder named on the command line and return the exit code.
 
@@ -53,6 +54,7 @@ def run_worker(
         find_resume_step: the step of the newest usable checkpoint; asked only when the run was
             started before. Without one a restarted run says it resumes from step 0.
         argv: arguments after the program's name; `sys.argv` by default.
+        pid: of the process that `process.json` names, when this one was started by it.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     arguments = sys.argv[1:] if argv is None else argv
@@ -65,7 +67,7 @@ def run_worker(
         full = isinstance(e, AppError) and e.code is ErrorCode.DISK_FULL
         return EXIT_DISK_FULL if full else EXIT_NO_EVENTS
     with writer:
-        return _live(job, recipe, run, document, writer, find_resume_step)
+        return _live(job, recipe, run, document, writer, find_resume_step, pid or os.getpid())
 
 
 def _live(
@@ -75,6 +77,7 @@ def _live(
     document: dict[str, Any],
     writer: EventWriter,
     find_resume_step: Callable[[RunDir], int | None] | None,
+    pid: int,
 ) -> int:
     reporter, stop = Reporter(writer), StopRequest()
     control = Control(run.control, reporter, stop)
@@ -90,7 +93,7 @@ def _live(
     )
     if writer.num_events:
         context.resumed_from_step = (find_resume_step(run) if find_resume_step else None) or 0
-    _say_started(job, context)
+    _say_started(job, context, pid)
     beat.start()
     sampling = pulse.Pulse([(pulse.SAMPLE_S, pulse.ResourceSampler(reporter))])
     sampling.start()
@@ -117,11 +120,11 @@ def _run_recipe(recipe: Recipe, context: WorkerContext) -> RunFinished:
     return RunFinished(outcome=outcome, reason=reason, result=result)
 
 
-def _say_started(job: str, context: WorkerContext) -> None:
+def _say_started(job: str, context: WorkerContext, pid: int) -> None:
     context.reporter.emit(
         RunStarted(
             job=job,
-            pid=os.getpid(),
+            pid=pid,
             versions=_versions(),
             resumed_from_step=context.resumed_from_step,
         )

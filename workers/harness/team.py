@@ -39,3 +39,6 @@ class Team:
 
     def agree(self) -> None:
         """Make a stop that was asked for known to all, at this very point. A meeting."""
+
+    def begin(self) -> None:
+        """All is prepared: from here on all obey at the same points. A meeting."""

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from core.config.parallel import ParallelSpec
+from workers.harness.team import Team
 from workers.train.batches import Window
 from workers.train.objective import Objective
+from workers.train.parallel.sharing import own_share
+from workers.train.parallel.strategies import Strategy
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepNumbers:
-    """What a step was, on the host."""
+    """What a step was, on the host. The same in all processes of a run."""
 
     loss: float
     """Mean over the window's target tokens, in nats."""
@@ -33,6 +37,9 @@ class Stepper:
     Between the first micro-batch and the end of the step the host waits for the card once: when
     loss and norm are copied together. Nothing else reads a tensor's value. (With fp16 the loss
     scaler reads its own overflow flag as well.)
+
+    A window is the whole step's, in every process; each works on its own share of it. So the
+    number of target tokens needs no message, and the finite check is of sums over all.
     """
 
     def __init__(
@@ -42,37 +49,39 @@ class Stepper:
         optimizer: Any,
         objective: Objective,
         max_grad_norm: float,
+        *,
+        team: Team | None = None,
+        strategy: Strategy | None = None,
     ) -> None:
         self._accelerator = accelerator
         self._optimizer = optimizer
         self._objective = objective
         self._clip = max_grad_norm
+        self._team = team or Team()
+        self._strategy = strategy or Strategy(self._team, ParallelSpec())
         self._trained = [p for p in model.parameters() if p.requires_grad]
 
     def step(self, window: Window, learning_rate: float) -> StepNumbers:
         """Learn from one window at `learning_rate`."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        nll = self._accumulate(window)
-        norm = self._accelerator.clip_grad_norm_(self._trained, self._clip)
-        loss, grad_norm = torch.stack((nll / window.target_tokens, norm.to(nll.dtype))).tolist()
+        nll = self._strategy.sum_loss(self.accumulate(window))
+        norm = self._strategy.clip(self._accelerator, self._trained, self._clip)
+        loss, grad_norm = torch.stack((nll / window.target_tokens, norm.to(nll))).tolist()
         skipped = not (math.isfinite(loss) and math.isfinite(grad_norm))
-        self._update(skipped)
+        self._strategy.update(self._accelerator, self._optimizer, skipped=skipped)
         return StepNumbers(loss, grad_norm, skipped)
 
-    def _accumulate(self, window: Window) -> torch.Tensor:
-        """Gradients of the whole window's mean; the sum of its losses, still on the device."""
-        total = torch.zeros((), device=self._accelerator.device)
-        for batch in window.batches:
-            nll = self._objective.nll_sum(batch.to(self._accelerator.device))
-            self._accelerator.backward(nll / window.target_tokens)
-            total += nll.detach()
+    def accumulate(self, window: Window) -> torch.Tensor:
+        """Gradients of this process's share of the window's mean; the sum of its losses, still on
+        the device.
+        """
+        device = self._accelerator.device
+        total = torch.zeros((), device=device)
+        for batch, counts in own_share(window.batches, self._team):
+            nll = self._objective.nll_sum(batch.to(device))
+            weight = self._strategy.loss_factor / window.target_tokens if counts else 0.0
+            self._strategy.backward(self._accelerator, nll * weight)
+            if counts:
+                total += nll.detach()
         return total
-
-    def _update(self, skipped: bool) -> None:
-        scaler = self._accelerator.scaler
-        if not skipped:
-            self._optimizer.step()
-        elif scaler is not None:
-            scaler.update()  # it saw the overflow when the gradients were unscaled: lower the scale
-        self._optimizer.zero_grad()
