@@ -22,6 +22,7 @@ from workers.train.encoding import Encoder
 from workers.train.evaluation import Evaluator
 from workers.train.interrupts import check, interruptible
 from workers.train.objective import Objective
+from workers.train.parallel.strategies import strategy_of
 from workers.train.parts import Parts
 from workers.train.plan import say_plan
 from workers.train.resuming import take_up
@@ -65,6 +66,8 @@ def _assemble(
     schedule: Schedule,
 ) -> Parts:
     accelerator = place.accelerator()
+    strategy = strategy_of(ctx.team, spec.parallel)
+    strategy.spread(peft_model, place.device)
     optimizer = make_optimizer(peft_model, spec, fused=place.device == "cuda")
     prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
     objective = Objective(prepared, forward_of=base.model)
@@ -88,7 +91,15 @@ def _assemble(
         schedule=schedule,
         model=peft_model,
         optimizer=optimizer,
-        stepper=Stepper(accelerator, prepared, prepared_optimizer, objective, spec.max_grad_norm),
+        stepper=Stepper(
+            accelerator,
+            prepared,
+            prepared_optimizer,
+            objective,
+            spec.max_grad_norm,
+            team=ctx.team,
+            strategy=strategy,
+        ),
         evaluator=Evaluator(
             ctx,
             accelerator,

@@ -12,6 +12,7 @@ from workers.harness.context import WorkerContext
 from workers.train import random_state
 from workers.train.batches import Window, make_window
 from workers.train.data_order import DataOrder
+from workers.train.parallel.sharing import stir
 from workers.train.parts import Parts
 from workers.train.stall_watch import StallWatch
 from workers.train.stepper import StepNumbers
@@ -63,6 +64,7 @@ class Trainer:
             # Only now: fetching may draw numbers, which the unbroken run had drawn before it saved.
             random_state.restore(state.random, parts.generators)
             parts.generators = None
+        stir(parts.spec.seed, state.step, self._ctx.team)
         rate = parts.schedule.learning_rate(state.step)
         numbers = parts.stepper.step(window, rate)
         self._advance(window, samples, numbers)
