@@ -1,23 +1,20 @@
-"""Watching a run for trouble: pure functions over its metrics."""
+"""Watching a run for trouble and deciding what to do: pure functions over its metrics."""
 
-from core.divergence.detectors import (
-    CHECKPOINT_DAMAGED,
-    GRAD_NORM_HIGH,
-    LOSS_SPIKE,
-    NON_FINITE,
-    SAVE_FAILED,
-    STALL,
-    Alarm,
-    Detectors,
-)
+from core.divergence import codes
+from core.divergence.codes import CHECKPOINT_DAMAGED, SAVE_FAILED
+from core.divergence.detectors import Alarm, Detectors
+from core.divergence.policy import Decision, PolicySettings, Rollback, decide
+from core.divergence.settings import DetectorSettings
 
 __all__ = [
     "CHECKPOINT_DAMAGED",
-    "GRAD_NORM_HIGH",
-    "LOSS_SPIKE",
-    "NON_FINITE",
     "SAVE_FAILED",
-    "STALL",
     "Alarm",
+    "Decision",
+    "DetectorSettings",
     "Detectors",
+    "PolicySettings",
+    "Rollback",
+    "codes",
+    "decide",
 ]

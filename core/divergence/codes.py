@@ -10,6 +10,7 @@ NON_FINITE = "non_finite"
 NON_FINITE_REPEATED = "non_finite_repeated"
 """Non-finite again and again: leaving updates out does not help any more."""
 GRAD_NORM_HIGH = "grad_norm_high"
+GRAD_NORM_SPIKE = "grad_norm_spike"
 LOSS_SPIKE = "loss_spike"
 DIVERGING = "diverging"
 """The loss stays above its best level, and the gradients are not calm."""
@@ -17,6 +18,8 @@ LEVEL_SHIFT = "level_shift"
 """The loss stays above its best level with calm gradients: did the data change?"""
 NOT_LEARNING = "not_learning"
 LOSS_ZERO_OR_CONSTANT = "loss_zero_or_constant"
+FEW_TRAINED_TOKENS = "few_trained_tokens"
+"""Hardly anything of the data is trained: a mask or a template may be wrong."""
 OVERFIT = "overfit"
 MEMORY_CREEP = "memory_creep"
 THROUGHPUT_DROP = "throughput_drop"
@@ -28,8 +31,13 @@ CHECKPOINT_DAMAGED = "checkpoint_damaged"
 
 ALARM_CODES: frozenset[str] = frozenset(
     {
-        NON_FINITE, NON_FINITE_REPEATED, GRAD_NORM_HIGH, LOSS_SPIKE, DIVERGING, LEVEL_SHIFT,
-        NOT_LEARNING, LOSS_ZERO_OR_CONSTANT, OVERFIT, MEMORY_CREEP, THROUGHPUT_DROP, STALL,
-        SAVE_FAILED, CHECKPOINT_DAMAGED,
+        NON_FINITE, NON_FINITE_REPEATED, GRAD_NORM_HIGH, GRAD_NORM_SPIKE, LOSS_SPIKE, DIVERGING,
+        LEVEL_SHIFT, NOT_LEARNING, LOSS_ZERO_OR_CONSTANT, FEW_TRAINED_TOKENS, OVERFIT,
+        MEMORY_CREEP, THROUGHPUT_DROP, STALL, SAVE_FAILED, CHECKPOINT_DAMAGED,
     }
 )  # fmt: skip
+
+LASTING_CODES: frozenset[str] = frozenset(
+    {NON_FINITE_REPEATED, DIVERGING, LEVEL_SHIFT, NOT_LEARNING, THROUGHPUT_DROP, STALL}
+)
+"""Alarms of a condition that lasts; `AlarmCleared` says that it is over."""

@@ -1,17 +1,20 @@
-"""Detectors over the stream of optimizer steps: what raises the first alarms.
+"""All detectors of one run behind one door.
 
-| alarm | severity | fires when |
+| alarm | severity | fires when (thresholds: `settings.py`) |
 | --- | --- | --- |
 | `non_finite` | error | loss or gradient norm is NaN or infinite |
-| `grad_norm_high` | warning | norm before clipping is over `grad_norm_alarm` (1e3 by default) |
-| `loss_spike` | note | loss > mean + 6 sigma of the last 128 losses, from 32 on |
-| `stall` | warning | no step ended for max(`stall_alarm_s`, 10 median steps); cleared by a step |
-
-The spike rule is OLMo-core's stability monitor (https://github.com/allenai/OLMo-core,
-`callbacks/stability_monitor.py`: 6 standard deviations over 128 steps), started earlier because
-fine-tuning runs are short. A spike is a mark on the plot, not a verdict: harmless bursts of odd
-data cause one too. With fewer values, or a loss that hardly moves, sigma is too small to mean
-anything; so sigma counts as at least 1 % of the mean.
+| `non_finite_repeated` | error | 3 in a row or 5 in 100 (a loss scaler: 10 in a row) |
+| `grad_norm_high` | warning | norm before clipping over `grad_norm_alarm` |
+| `grad_norm_spike`, `loss_spike` | note | over mean + 6 sigma of the last 128 |
+| `diverging` | error | the mean loss stays over its best level for 10 steps |
+| `level_shift` | warning | the same with calm gradients |
+| `not_learning` | warning | no fall 100 steps after the warm-up, or a loss at chance |
+| `loss_zero_or_constant` | error | loss 0, or the same 5 times, or no gradient |
+| `few_trained_tokens` | warning | under 8 target tokens or 0.5 % of all, 3 times |
+| `overfit` | warning | evaluation up 3 times in a row, training down |
+| `memory_creep` | warning | memory between steps grows over 2 % in 100 steps |
+| `throughput_drop` | warning | tokens a second under 70 % of the median for 50 steps |
+| `stall` | warning | no step ended for the longer of a limit and 10 median steps |
 """
 
 from __future__ import annotations
@@ -19,151 +22,118 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from core.divergence.kept import Kept
+from core.divergence.learning import Degenerate, NotLearning, OverFit
+from core.divergence.level import LossLevel
+from core.divergence.numbers import NonFinite, Spikes
+from core.divergence.resources import MemoryCreep, Stall, Throughput
+from core.divergence.settings import DetectorSettings
+from core.divergence.sustained import SustainedRise
 from core.divergence.throttle import Throttle
-from core.divergence.window import RollingWindow
-from core.protocol.events import AlarmCleared, AlarmRaised, Severity, TrainStep
-
-NON_FINITE = "non_finite"
-GRAD_NORM_HIGH = "grad_norm_high"
-LOSS_SPIKE = "loss_spike"
-STALL = "stall"
-SAVE_FAILED = "save_failed"
-"""Raised by the worker when a checkpoint could not be written; training goes on."""
-CHECKPOINT_DAMAGED = "checkpoint_damaged"
-"""Raised by the worker when a resume passed over a damaged checkpoint."""
-
-SPIKE_WINDOW = 128
-SPIKE_MIN_VALUES = 32
-SPIKE_SIGMAS = 6.0
-SPIKE_MIN_RELATIVE_SIGMA = 0.01
-STALL_MEDIAN_STEPS = 10.0
-SCALED_SKIPS_IN_A_ROW = 10
-_STEP_TIMES = 64
+from core.protocol.events import AlarmCleared, AlarmRaised, EvalDone, TrainStep
 
 Alarm = AlarmRaised | AlarmCleared
 
 
-class Detectors:
-    """All detectors of one run. Pure: the same steps give the same alarms.
+class Detectors(Kept):
+    """Pure: the same steps give the same alarms, also when cut by `state` and `restore`.
 
-    Not thread-safe by itself: `observe` and `silence` are called under the caller's lock.
-
-    Args:
-        grad_norm_alarm: threshold of `grad_norm_high`.
-        stall_alarm_s: least silence that counts as a stall.
-        scaled_gradients: fp16 with a loss scaler. There an infinite norm with a finite loss is how
-            the scaler finds its scale, and only the tenth in a row is an alarm.
+    Not thread-safe by itself: it is called under the caller's lock.
     """
 
-    def __init__(
-        self,
-        *,
-        grad_norm_alarm: float = 1e3,
-        stall_alarm_s: float = 60.0,
-        scaled_gradients: bool = False,
-    ) -> None:
-        self._grad_norm_alarm = grad_norm_alarm
-        self._stall_alarm_s = stall_alarm_s
-        self._scaled = scaled_gradients
-        self._losses = RollingWindow(SPIKE_WINDOW)
-        self._step_times_s = RollingWindow(_STEP_TIMES)
-        self._throttle = Throttle()
-        self._skips_in_a_row = 0
-        self._last_step = 0
-        self._stalled = False
+    KEPT = (
+        "level", "rise", "non_finite", "spikes", "not_learning", "degenerate", "over_fit", "stall",
+        "memory", "throughput", "throttle", "last_step",
+    )  # fmt: skip
+
+    def __init__(self, settings: DetectorSettings | None = None) -> None:
+        s = settings or DetectorSettings()
+        self.settings = s
+        self.level = LossLevel(s)
+        self.rise = SustainedRise(s)
+        self.non_finite = NonFinite(s)
+        self.spikes = Spikes(s)
+        self.not_learning = NotLearning(s)
+        self.degenerate = Degenerate(s)
+        self.over_fit = OverFit(s)
+        self.stall = Stall(s)
+        self.memory = MemoryCreep(s)
+        self.throughput = Throughput(s)
+        self.throttle = Throttle()
+        self.last_step = 0
 
     def observe(self, step: TrainStep) -> list[Alarm]:
         """Take one optimizer step and return what is to be said about it."""
-        alarms: list[Alarm] = []
-        if self._stalled:
-            self._stalled = False
-            alarms.append(AlarmCleared(alarm=STALL, step=step.step))
-        self._last_step = step.step
-        self._step_times_s.append(step.step_time_s)
-        found = (self._non_finite(step), self._grad_norm_high(step), self._loss_spike(step))
-        alarms += [
-            alarm
-            for alarm in found
-            if alarm and self._throttle.lets_through(alarm.alarm, step.step)
+        self.last_step = step.step
+        moments = [*self.non_finite.observe(step), *self.spikes.observe(step)]
+        return [
+            *self.stall.observe(step),
+            *(a for a in moments if self._is_news(a)),
+            *self._of_the_level(step),
+            *self.degenerate.observe(step),
+            *self.memory.observe(step),
+            *self.throughput.observe(step),
         ]
-        return alarms
+
+    def observe_eval(self, done: EvalDone) -> list[Alarm]:
+        """Take one pass over an evaluation split."""
+        return list(self.over_fit.observe(done, self.level))
 
     def silence(self, seconds_since_step: float) -> list[Alarm]:
         """Called now and then while a step is under way; says `stall` once."""
-        limit = self.stall_limit_s
-        if self._stalled or seconds_since_step <= limit:
-            return []
-        self._stalled = True
-        return [self._alarm(STALL, "warning", self._last_step, seconds_since_step, limit)]
+        return list(self.stall.silence(seconds_since_step, self.last_step))
 
     def excuse(self) -> list[Alarm]:
         """The loop is not stepping on purpose (pause, evaluation): a stall is over."""
-        if not self._stalled:
-            return []
-        self._stalled = False
-        return [AlarmCleared(alarm=STALL, step=self._last_step)]
+        return list(self.stall.over(self.last_step))
+
+    def outlier(self, loss: float, grad_norm: float) -> bool:
+        """Whether this update should be left out; asked before it is made, changes nothing."""
+        return self.spikes.outlier(loss, grad_norm)
+
+    def after_rollback(self, step: int) -> None:
+        """The run is back at `step`: best level and noise stay, what was counted is forgotten.
+
+        Also right after `restore` of the snapshot's own state.
+        """
+        self.last_step = step
+        self.level.restart()
+        self.rise.clear()
+        self.non_finite.clear()
+        self.over_fit.after_rollback(step)
+        self.memory.restart()
+        self.throttle = Throttle()
+
+    @property
+    def suspicious(self) -> bool:
+        """Trouble is being counted or holds: no snapshot of this moment is a healthy one."""
+        return self.first_suspect_step is not None
+
+    @property
+    def first_suspect_step(self) -> int | None:
+        """Where the trouble of now began; None when there is none."""
+        starts = (self.rise.since, self.non_finite.since)
+        return min((s for s in starts if s is not None), default=None)
 
     @property
     def stall_limit_s(self) -> float:
         """Silence longer than this is a stall."""
-        return max(self._stall_alarm_s, STALL_MEDIAN_STEPS * self._step_times_s.median())
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint: plain JSON."""
-        return {
-            "losses": self._losses.values,
-            "step_times_s": self._step_times_s.values,
-            "throttle": self._throttle.state(),
-            "skips_in_a_row": self._skips_in_a_row,
-            "last_step": self._last_step,
-        }
+        return self.stall.limit_s
 
     def restore(self, state: dict[str, Any]) -> None:
         """Back to what `state` returned, so that a resumed run alarms as the unbroken one."""
-        self._losses = RollingWindow(SPIKE_WINDOW, state["losses"])
-        self._step_times_s = RollingWindow(_STEP_TIMES, state["step_times_s"])
-        self._throttle.restore(state["throttle"])
-        self._skips_in_a_row = int(state["skips_in_a_row"])
-        self._last_step = int(state["last_step"])
+        super().restore(state)
 
-    def _non_finite(self, step: TrainStep) -> AlarmRaised | None:
-        loss_bad = not math.isfinite(step.loss)
-        if not loss_bad and math.isfinite(step.grad_norm):
-            self._skips_in_a_row = 0
-            return None
-        self._skips_in_a_row += 1
-        if self._scaled and not loss_bad and self._skips_in_a_row < SCALED_SKIPS_IN_A_ROW:
-            return None
-        value, what = (step.loss, "loss") if loss_bad else (step.grad_norm, "grad_norm")
-        return self._alarm(NON_FINITE, "error", step.step, value, 0.0, what)
-
-    def _grad_norm_high(self, step: TrainStep) -> AlarmRaised | None:
-        limit = self._grad_norm_alarm
-        if not math.isfinite(step.grad_norm) or step.grad_norm <= limit:
-            return None
-        return self._alarm(GRAD_NORM_HIGH, "warning", step.step, step.grad_norm, limit)
-
-    def _loss_spike(self, step: TrainStep) -> AlarmRaised | None:
+    def _of_the_level(self, step: TrainStep) -> list[Alarm]:
         if not math.isfinite(step.loss):
-            return None
-        alarm = None
-        if len(self._losses) >= SPIKE_MIN_VALUES:
-            mean, sigma = self._losses.mean_and_deviation()
-            limit = mean + SPIKE_SIGMAS * max(sigma, SPIKE_MIN_RELATIVE_SIGMA * abs(mean))
-            if step.loss > limit:
-                alarm = self._alarm(LOSS_SPIKE, "note", step.step, step.loss, limit)
-        self._losses.append(step.loss)
-        return alarm
+            return []
+        self.level.update(step)
+        return [
+            *self.rise.observe(step, self.level),
+            *self.not_learning.observe(step, self.level),
+        ]
 
-    @staticmethod
-    def _alarm(
-        alarm: str, severity: Severity, step: int, value: float, threshold: float, detail: str = ""
-    ) -> AlarmRaised:
-        return AlarmRaised(
-            alarm=alarm,
-            severity=severity,
-            step=step,
-            value=value,
-            threshold=threshold,
-            detail=detail,
+    def _is_news(self, alarm: Alarm) -> bool:
+        return isinstance(alarm, AlarmCleared) or self.throttle.lets_through(
+            alarm.alarm, alarm.step
         )

@@ -34,6 +34,7 @@ CEILINGS: dict[str, Guard] = {
     codes.LEVEL_SHIFT: "pause",
     codes.LOSS_ZERO_OR_CONSTANT: "pause",
     codes.MEMORY_CREEP: "save",
+    codes.GRAD_NORM_SPIKE: "mark",
     codes.LOSS_SPIKE: "mark",
 }
 """The most that an alarm may do; an alarm that is not listed only notifies."""

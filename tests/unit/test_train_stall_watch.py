@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.divergence import Alarm, Detectors
+from core.divergence import Alarm, Detectors, DetectorSettings
 from core.protocol.events import TrainStep
 from workers.train.stall_watch import StallWatch
 
@@ -13,7 +13,7 @@ class Watched:
     def __init__(self) -> None:
         self.now = 0.0
         self.said: list[Alarm] = []
-        detectors = Detectors(stall_alarm_s=60)
+        detectors = Detectors(DetectorSettings(stall_alarm_s=60))
         self.watch = StallWatch(detectors, self.said.append, lambda: self.now)
 
     def after(self, seconds: float) -> list[str]:
@@ -51,7 +51,7 @@ def test_each_step_starts_the_clock_anew() -> None:
     for step in range(1, 5):
         w.watch.begin()
         assert w.after(50) == []
-        w.watch.observe(TrainStep(step=step, step_time_s=1.0))
+        w.watch.observe(TrainStep(step=step, loss=1 / step, grad_norm=1.0, step_time_s=1.0))
 
 
 def test_before_the_first_step_nothing_is_expected() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from core.config.train import TrainSpec
 from core.datasets import open_dataset
-from core.divergence import Detectors
+from core.divergence import Detectors, DetectorSettings
 from workers.harness.context import WorkerContext
 from workers.train import model, random_state
 from workers.train.checkpoint import TrainerState
@@ -74,9 +74,13 @@ def _assemble(
     pad_id = _pad_id(base.tokenizer)
     length = extent(spec, len(data.train))
     detectors = Detectors(
-        grad_norm_alarm=spec.grad_norm_alarm,
-        stall_alarm_s=spec.stall_alarm_s,
-        scaled_gradients=accelerator.scaler is not None,
+        DetectorSettings(
+            grad_norm_alarm=spec.grad_norm_alarm,
+            stall_alarm_s=spec.stall_alarm_s,
+            scaled_gradients=accelerator.scaler is not None,
+            warmup_steps=schedule.warmup_steps,
+            vocabulary=getattr(base.model.config, "vocab_size", None),
+        )
     )
     state = TrainerState(spec_hash=spec_hash(spec), data=data.train.fingerprint())
     say_plan(ctx, place, meter, peft_model, targets, data, length, schedule)

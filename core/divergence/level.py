@@ -1,0 +1,118 @@
+"""The level of the loss: a fast mean, its noise, the best it was, and where it stood at first.
+
+The mean of single losses, not the losses: one odd batch is no level. The noise is taken from
+residuals to a slow level and winsorized, so that a spike does not make the run deaf.
+"""
+
+from __future__ import annotations
+
+import math
+
+from core.divergence.kept import Kept
+from core.divergence.settings import DetectorSettings
+from core.divergence.window import Ema, RollingWindow
+from core.protocol.events import TrainStep
+
+
+class LossLevel(Kept):
+    """Follows the finite losses of a run. Nats throughout."""
+
+    KEPT = (
+        "fast", "slow", "square_residual", "product", "last_residual", "tokens", "best", "first",
+        "seen", "frozen", "noises",
+    )  # fmt: skip
+
+    def __init__(self, settings: DetectorSettings) -> None:
+        self._settings = settings
+        self.fast = Ema()
+        self.slow = Ema()
+        self.square_residual = Ema()
+        self.product = Ema()
+        """Of neighboring residuals: noise that lingers makes the mean wander more."""
+        self.last_residual = 0.0
+        self.noises = RollingWindow(settings.noise_lag_steps)
+        """Lately: what noise was thought to be before a rise began to look like noise."""
+        self.tokens = Ema()
+        self.best: float | None = None
+        """Lowest slow mean of the steps that count."""
+        self.first: float | None = None
+        """The fast mean at `learning_from_step`."""
+        self.seen = 0
+        self.frozen = False
+        """While the loss is suspected: noise is not taken from a run that leaves its way."""
+
+    def update(self, step: TrainStep) -> None:
+        """Take the loss of a step; it must be finite."""
+        self.seen += 1
+        self.tokens.update(step.target_tokens, self._settings.slow_span_steps)
+        self._take_noise(step.loss)
+        loss = min(step.loss, self._highest())
+        self.fast.update(loss, self.span_steps)
+        self.slow.update(loss, self._slow_span_steps)
+        if self.first is None and self.seen >= self._settings.learning_from_step:
+            self.first = self.fast.mean
+        if step.step > max(10, self._settings.warmup_steps // 2) and self.slow.mean is not None:
+            self.best = self.slow.mean if self.best is None else min(self.best, self.slow.mean)
+
+    @property
+    def mean(self) -> float:
+        """The fast mean; 0 before the first loss."""
+        return self.fast.mean or 0.0
+
+    @property
+    def sigma(self) -> float:
+        """Deviation of single losses from their level."""
+        return math.sqrt(self.square_residual.mean or 0.0)
+
+    @property
+    def mean_sigma(self) -> float:
+        """Deviation of the fast mean."""
+        return min(self.noises.values, default=0.0) * self.fast.noise_share
+
+    @property
+    def rise(self) -> float:
+        """A rise over the best level that noise does not explain."""
+        s = self._settings
+        return max(s.rise_nats, s.rise_sigmas * self.mean_sigma)
+
+    @property
+    def span_steps(self) -> float:
+        """Of the fast mean: at least `fast_span_tokens` target tokens, within bounds."""
+        s = self._settings
+        per_step = self.tokens.mean
+        wanted = s.fast_span_tokens / per_step if per_step else s.fast_span_steps
+        return min(max(wanted, s.fast_span_steps), s.fast_span_max_steps)
+
+    @property
+    def _slow_span_steps(self) -> float:
+        s = self._settings
+        return s.slow_span_steps * self.span_steps / s.fast_span_steps
+
+    def restart(self) -> None:
+        """After a rollback: the means begin anew, best and noise stay."""
+        self.fast, self.slow, self.frozen = Ema(), Ema(), False
+
+    def _highest(self) -> float:
+        """A spike counts for as much as a loss of three times the rise that is an alarm."""
+        if self.best is None:
+            return math.inf
+        return self.best + self._settings.spike_counts_as_rises * self.rise
+
+    def _take_noise(self, loss: float) -> None:
+        if self.slow.mean is None or self.frozen:
+            return
+        residual = loss - self.slow.mean
+        if self.seen > self._settings.level_min_steps:
+            bound = self._settings.winsor_sigmas * self.sigma
+            residual = min(max(residual, -bound), bound)
+        self.square_residual.update(residual**2, self._settings.slow_span_steps)
+        self.product.update(residual * self.last_residual, self._settings.slow_span_steps)
+        self.last_residual = residual
+        self.noises.append(self._effective_sigma())
+
+    def _effective_sigma(self) -> float:
+        """Of single losses, made larger for noise that lingers: AR(1) has a smaller sample."""
+        square = self.square_residual.mean or 0.0
+        rho = (self.product.mean or 0.0) / max(square, 1e-12)
+        rho = min(max(rho, 0.0), self._settings.max_autocorrelation)
+        return math.sqrt(square * (1 + rho) / (1 - rho))
