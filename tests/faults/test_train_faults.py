@@ -191,7 +191,8 @@ def test_a_run_that_can_learn_nothing_ends_as_diverged_and_saves_no_adapter(
     error = last_word(events).error
     assert error is not None
     assert (error.code, error.params["step"]) == ("train.diverged", 50)
-    assert [a.step for a in of(AlarmRaised, events)] == [1, 10]
+    said = [(a.alarm, a.step) for a in of(AlarmRaised, events)]
+    assert said == [("non_finite", 1), ("non_finite_repeated", 3), ("non_finite", 10)]
     assert not run.adapter.exists()
 
 
