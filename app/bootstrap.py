@@ -27,6 +27,7 @@ from app.bridge import Bridge
 from app.i18n import LanguageManager
 from app.main_window import MainWindow
 from app.pages.registry import PAGES
+from app.queue_worker import QueueWorker
 from app.settings_store import SettingsStore
 from app.single_instance import InstanceServer, raise_first_window
 from app.theme.manager import ThemeManager
@@ -51,11 +52,13 @@ class Deck:
     background: Background
     announcer: Announcer
     reporter: ExceptionReporter
+    queue: QueueWorker
 
     def close(self) -> None:
         """Stop timers and threads, in this order, before Qt takes its objects apart."""
         self.reporter.uninstall()
         self.bridge.stop()
+        self.queue.stop()
         self.background.close()
 
     def delete(self) -> None:
@@ -126,10 +129,13 @@ def compose(app: QApplication, home: Home) -> Deck:
     announcer = Announcer(
         bridge, settings, window.notify, window.navigate, lambda: window.shown_run_id, root
     )
+    queue = QueueWorker(found, background, window)
+    queue.failed.connect(window.show_error)
+    queue.changed.connect(bridge.tick)
     reporter = ExceptionReporter(root)
     reporter.reported.connect(window.show_error)
     reporter.install()
-    return Deck(app, root, window, bridge, background, announcer, reporter)
+    return Deck(app, root, window, bridge, background, announcer, reporter, queue)
 
 
 def open_window(deck: Deck, page_id: str = "overview") -> None:
@@ -138,6 +144,7 @@ def open_window(deck: Deck, page_id: str = "overview") -> None:
     deck.window.show()
     QTimer.singleShot(0, lambda: adopt_living_runs(deck))
     deck.bridge.start()
+    deck.queue.start()
 
 
 def adopt_living_runs(deck: Deck) -> None:

@@ -16,6 +16,7 @@ from app.pages.base import AppContext, Page
 from app.pages.train_form import TrainForm
 from app.pages.train_live import TrainLive
 from app.theme.tokens import Tone
+from app.viewmodels.train_alarms import Remedy
 from app.viewmodels.train_run import TrainRunModel
 from app.widgets.buttons import Button
 from app.widgets.metric_plot import MetricPlot
@@ -23,6 +24,8 @@ from app.widgets.plot_export import free_path, save_png, save_svg
 from app.widgets.status_chip import STATUS_TONES
 from core.config.train import TrainSpec
 from core.errors import AppError, ErrorInfo
+from core.queue import QueueItem
+from core.services.queue import QueueService
 from core.services.train import TrainPlanPreview, TrainService
 from core.supervisor import RunView
 
@@ -36,7 +39,7 @@ class TrainPage(Page):
         super().__init__(ctx)
         self.model = TrainRunModel(ctx.services, ctx.bridge, self)
         self.form = TrainForm(ctx)
-        self.live = TrainLive(self.model)
+        self.live = TrainLive(self.model, ctx.background)
         # No stacked widget: it would be as tall as the taller of the two.
         self.content.addWidget(self.form, 1)
         self.content.addWidget(self.live, 1)
@@ -46,6 +49,7 @@ class TrainPage(Page):
         self._connect()
 
     def _make_actions(self) -> None:
+        self.queue_button = self.add_action(self.form.queue_button)
         self.start_button = self.add_action(self.form.start_button)
         self.new_button = self.add_action(Button(icon_name="plus"))
         self.resume_button = self.add_action(Button(icon_name="play"))
@@ -56,9 +60,14 @@ class TrainPage(Page):
     def _connect(self) -> None:
         self.model.changed.connect(self._refresh)
         self.form.start_asked.connect(self._start)
+        self.form.queue_asked.connect(self._queue)
+        self.form.queue_card.failed.connect(self.show_error)
+        self.form.queue_card.opened.connect(self.show_run)
         self.form.failed.connect(self.show_error)
         self.live.export_requested.connect(self._export)
         self.live.action_requested.connect(self._act)
+        self.live.remedy_chosen.connect(self._apply_remedy)
+        self.model.refused.connect(self._say_refused)
         self.new_button.clicked.connect(self.show_form)
         self.resume_button.clicked.connect(self._resume)
         self.pause_button.clicked.connect(self._pause)
@@ -148,6 +157,7 @@ class TrainPage(Page):
     def _show_actions(self, view: RunView | None) -> None:
         alive = view is not None and view.alive
         self.start_button.setVisible(view is None)
+        self.queue_button.setVisible(view is None)
         self.new_button.setVisible(view is not None and not alive)
         self.resume_button.setVisible(view is not None and self.model.can_resume)
         for button in (self.pause_button, self.save_button, self.stop_button):
@@ -236,8 +246,28 @@ class TrainPage(Page):
             return
         self._show_live()
 
+    def _queue(self, spec: TrainSpec) -> None:
+        """Check it now, so that it does not fail in the night, and let it wait for a card."""
+        self.error_card.clear()
+        self.queue_button.setEnabled(False)
+        self.set_facts(self.tr("Checking the model and the data …"))
+        service = self.ctx.services.queue
+        self.ctx.background.run(
+            self, lambda: _queued(service, spec), self._queued, self._could_not_check
+        )
+
+    def _queued(self, found: QueueItem | AppError) -> None:
+        self.queue_button.setEnabled(True)
+        self._refresh()
+        if isinstance(found, AppError):
+            self.form.show_problems(found)
+            return
+        self.form.queue_card.refresh()
+        self.ctx.notify(self.tr("{name} waits in the queue").format(name=found.name), "ok")
+
     def _could_not_check(self, error: ErrorInfo) -> None:
         self.start_button.setEnabled(True)
+        self.queue_button.setEnabled(True)
         self._refresh()
         self.show_error(error)
 
@@ -253,6 +283,13 @@ class TrainPage(Page):
 
     def _stop(self) -> None:
         self.attempt(self.model.stop)
+
+    def _apply_remedy(self, remedy: Remedy, samples: list[int]) -> None:
+        self.attempt(lambda: self.model.apply_remedy(remedy, samples))
+
+    def _say_refused(self, command: str, detail: str) -> None:
+        said = self.tr("The run did not do it: {reason}").format(reason=detail or command)
+        self.ctx.notify(said, "warning")
 
     def _act(self, action: str) -> None:
         actions: dict[str, Callable[[], None]] = {
@@ -324,6 +361,14 @@ def _open(path: Path) -> None:
 
 def _text(value: object) -> str | None:
     return str(value) if value else None
+
+
+def _queued(service: QueueService, spec: TrainSpec) -> QueueItem | AppError:
+    """The entry, or all that is wrong with the spec."""
+    try:
+        return service.add(spec)
+    except AppError as e:
+        return e
 
 
 def _checked(service: TrainService, spec: TrainSpec) -> TrainPlanPreview | AppError:

@@ -38,13 +38,15 @@ class AdvancedCard(Card):
         bar = QHBoxLayout()
         bar.setSpacing(4)
         for group, fields in GROUPS.items():
-            tab = Button(kind="link")
+            tab = Button(kind="tab")
             tab.setCheckable(True)
             tab.clicked.connect(lambda _=False, g=group: self.show_group(g))
             self._tabs[group] = tab
             bar.addWidget(tab)
             page = QWidget()
-            page.setLayout(form_grid([self.rows[f.path] for f in fields], columns=_COLUMNS))
+            grid = form_grid([self.rows[f.path] for f in fields], columns=_COLUMNS)
+            grid.setContentsMargins(0, 4, 0, 0)
+            page.setLayout(grid)
             self._pages[group] = page
         bar.addStretch(1)
         self.body.addLayout(bar)

@@ -23,6 +23,7 @@ from app.pages.base import AppContext
 from app.pages.train_advanced import AdvancedCard
 from app.pages.train_field_texts import TrainFieldTexts
 from app.pages.train_plan import PlanCard
+from app.pages.train_queue import QueueCard
 from app.pages.train_reveal import reveal
 from app.pages.train_texts import TrainTexts
 from app.text import parameters_text
@@ -45,6 +46,7 @@ class TrainForm(QWidget):
     """Collects a `TrainSpec`. `start_asked` comes with a spec whose fields are all valid."""
 
     start_asked = Signal(object)
+    queue_asked = Signal(object)
     failed = Signal(object)
 
     def __init__(self, ctx: AppContext, parent: QWidget | None = None) -> None:
@@ -57,6 +59,8 @@ class TrainForm(QWidget):
         self._datasets: dict[str, Dataset] = {}
         self.plan_card = PlanCard(ctx, self._texts, self.values)
         self.start_button = self.plan_card.start_button
+        self.queue_button = self.plan_card.queue_button
+        self.queue_card = QueueCard(ctx)
         self._make_fields()
         self._lay_out()
         self._connect()
@@ -116,7 +120,12 @@ class TrainForm(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GAP)
         row.addLayout(left, 1)
-        row.addWidget(self.plan_card, 0, Qt.AlignmentFlag.AlignTop)
+        side = QVBoxLayout()
+        side.setSpacing(GAP)
+        side.addWidget(self.plan_card)
+        side.addWidget(self.queue_card)
+        side.addStretch(1)
+        row.addLayout(side)
 
     def _what_card(self) -> Card:
         self._what = Card()
@@ -162,6 +171,7 @@ class TrainForm(QWidget):
         self.pick_file.clicked.connect(self._pick_file)
         self.advanced_button.toggled.connect(self.advanced.setVisible)
         self.start_button.clicked.connect(self.start)
+        self.queue_button.clicked.connect(self.queue)
         self.preset_box.activated.connect(self._preset_activated)
         self.data_box.currentIndexChanged.connect(self._data_changed)
         boxes = (self.model_box, self.amount_box, self.method_box, self.device_box, self.guard_box)
@@ -173,6 +183,11 @@ class TrainForm(QWidget):
             line.textChanged.connect(self._changed)
         self.prompts.textChanged.connect(self._changed)
         self.advanced.changed.connect(self._changed)
+        self._ctx.bridge.machine_sampled.connect(self._look_at_queue)
+
+    def _look_at_queue(self) -> None:
+        if self.isVisible():
+            self.queue_card.refresh()
 
     # Choices
 
@@ -184,6 +199,7 @@ class TrainForm(QWidget):
         known = paths + [p for p in self._picked() if p not in paths]
         self._fill(self.data_box, [(Path(p).name, p) for p in known])
         self._fill_devices()
+        self.queue_card.refresh()
         self._data_changed()
 
     def choose(self, *, model: str | None = None, data: str | None = None) -> None:
@@ -323,6 +339,11 @@ class TrainForm(QWidget):
         if (spec := self.check()) is not None:
             self.start_asked.emit(spec)
 
+    def queue(self) -> None:
+        """Check everything, then ask the page to let it wait for a card."""
+        if (spec := self.check()) is not None:
+            self.queue_asked.emit(spec)
+
     def show_problems(self, error: AppError) -> None:
         """What the service found: at its field where there is one, else in the page's card."""
         found = error.problems if isinstance(error, SpecProblems) else (error.info,)
@@ -391,6 +412,7 @@ class TrainForm(QWidget):
         self._how.set_title(self.tr("How to train"))
         self.advanced.retranslate()
         self.plan_card.retranslate()
+        self.queue_card.retranslate()
         self.more_models.set_text(self.tr("More models…"))
         self.pick_folder.set_text(self.tr("Choose folder…"))
         self.pick_file.set_text(self.tr("Choose file…"))

@@ -49,6 +49,7 @@ class PlanCard(Card):
         self.facts = FactList()
         self._note = label("", "muted", wrap=True)
         self.start_button = Button(kind="primary", icon_name="play")
+        self.queue_button = Button(icon_name="tray-plus")
         self.body.addWidget(self.facts)
         self.body.addWidget(self._note)
         self._timer = QTimer(self)
@@ -64,6 +65,9 @@ class PlanCard(Card):
         """All texts in the language that is on."""
         self.set_title(self.tr("What will happen"))
         self.start_button.set_text(self.tr("Start training"))
+        self.queue_button.set_text(
+            self.tr("Add to queue"), self.tr("Starts by itself when its card is free")
+        )
         self._show(self.plan)
 
     def _ask(self) -> None:

@@ -11,7 +11,7 @@ from app.theme.icons import icon
 from app.theme.manager import ThemeManager
 from app.widgets.labels import restyle
 
-Kind = Literal["primary", "secondary", "danger", "link", "icon", "nav"]
+Kind = Literal["primary", "secondary", "danger", "link", "icon", "nav", "tab"]
 
 _ICON_ROLE: dict[Kind, str] = {
     "primary": "on_accent",
@@ -20,6 +20,7 @@ _ICON_ROLE: dict[Kind, str] = {
     "link": "accent",
     "icon": "muted",
     "nav": "muted",
+    "tab": "muted",
 }
 
 

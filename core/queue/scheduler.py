@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.config.train import TrainSpec
-from core.errors import AppError
+from core.errors import AppError, ErrorInfo
 from core.queue.devices import choose_device, devices_of
 from core.queue.items import After, Queue, QueueItem
 from core.queue.store import QueueStore
@@ -68,8 +68,36 @@ class QueueScheduler:
         self._document = document
         self._cards = cards
 
-    def tick(self) -> QueueTick:
+    def startable(self) -> QueueItem | None:
+        """The first that could start now, its spec with the device it would get. Changes nothing.
+
+        A window checks its model and data beside the window first, then calls `tick`.
+        """
+        queue = self._store.read()
+        if queue.held or not queue.waiting:
+            return None
+        cards, busy = self._cards(), self._alive()
+        for item in queue.waiting:
+            device = choose_device(*_wish(self._spec(item)), cards, _taken(busy))
+            if device is not None and not item.resume:
+                return item.model_copy(update={"spec": {**item.spec, "device": device}})
+        return None
+
+    def fail(self, item_id: str, error: ErrorInfo) -> None:
+        """Set an entry aside that cannot be started; the queue goes on with the next."""
+
+        def failed(queue: Queue) -> Queue:
+            found = (i for i in queue.items if i.item_id == item_id)
+            changes = {"state": "failed", "error": error}
+            return queue.with_item(next(found).model_copy(update=changes))
+
+        self._store.change(failed)
+
+    def tick(self, ready: Callable[[TrainSpec], bool] = lambda _spec: True) -> QueueTick:
         """Look once; cheap while the queue is empty.
+
+        Args:
+            ready: whether a spec may be started now; a window says no until it was checked.
 
         Raises:
             AppError: `disk.full`, `folder.read_only` when the queue cannot be stored.
@@ -78,13 +106,15 @@ class QueueScheduler:
         if not any(i.state in ("waiting", "started") for i in queue.items):
             return QueueTick()
         with self._store.alone(".queue-work.lock") as mine:
-            return self._work() if mine else QueueTick()
+            return self._work(ready) if mine else QueueTick()
 
-    def _work(self) -> QueueTick:
-        summaries = {s.run_id: s for s in self._runs()}
-        self._note_ends(summaries)
+    def _alive(self) -> list[_Busy]:
         cards = self._cards()
-        busy = [self._busy(s, cards) for s in summaries.values() if s.job == "train" and s.alive]
+        return [self._busy(s, cards) for s in self._runs() if s.job == "train" and s.alive]
+
+    def _work(self, ready: Callable[[TrainSpec], bool]) -> QueueTick:
+        self._note_ends({s.run_id: s for s in self._runs()})
+        cards, busy = self._cards(), self._alive()
         started: list[RunView] = []
         failed: list[QueueItem] = []
         queue = self._store.read()
@@ -92,7 +122,7 @@ class QueueScheduler:
             device = choose_device(*_wish(self._spec(item)), cards, _taken(busy))
             if device is None:
                 continue  # a later one may want another card
-            view = self._start(item, device, failed)
+            view = self._start(item, device, failed, ready)
             if view is not None:
                 started.append(view)
                 busy.append(_Busy(view.run_id, devices_of(device, _processes(item.spec), cards)))
@@ -110,12 +140,21 @@ class QueueScheduler:
         if ended(self._store.read()) != self._store.read():
             self._store.change(ended)
 
-    def _start(self, item: QueueItem, device: str, failed: list[QueueItem]) -> RunView | None:
+    def _start(
+        self,
+        item: QueueItem,
+        device: str,
+        failed: list[QueueItem],
+        ready: Callable[[TrainSpec], bool],
+    ) -> RunView | None:
         try:
             if item.resume:
                 view = self._service.resume(item.resume)
             else:
-                view = self._service.start(TrainSpec.parse({**item.spec, "device": device}))
+                spec = TrainSpec.parse({**item.spec, "device": device})
+                if not ready(spec):
+                    return None
+                view = self._service.start(spec)
         except AppError as e:
             lost = item.model_copy(update={"state": "failed", "error": e.info})
             failed.append(lost)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from core.config.train import TrainSpec
-from core.errors import ErrorCode, UsageError
+from core.errors import ErrorCode, ErrorInfo, UsageError
 from core.hardware import gpu_backend
 from core.paths import Home
 from core.queue import After, Queue, QueueItem, QueueScheduler, QueueStore, QueueTick
 from core.runlog.run_dir import RunDir
 from core.services.runs import RunsService
-from core.services.train import TrainService
+from core.services.train import TrainPlanPreview, TrainService
+from core.supervisor import RunView
 
 
 class QueueService:
@@ -20,10 +21,11 @@ class QueueService:
     def __init__(self, home: Home, train: TrainService, runs: RunsService) -> None:
         self._home = home
         self._train = train
+        self._starter = _Starter(train)
         self._store = QueueStore(home)
         self._gpus = gpu_backend
         self._scheduler = QueueScheduler(
-            self._store, train, runs.list, self._document, self._count_cards
+            self._store, self._starter, runs.list, self._document, self._count_cards
         )
 
     def read(self) -> Queue:
@@ -87,8 +89,23 @@ class QueueService:
         self._store.change(lambda q: q.model_copy(update={"after": after}))
 
     def tick(self) -> QueueTick:
-        """Start what can start; call it once a second from one face."""
+        """Start what can start, each checked first; call it once a second from one face."""
         return self._scheduler.tick()
+
+    def startable(self) -> QueueItem | None:
+        """What a window should check next, beside itself; nothing is changed."""
+        return self._scheduler.startable()
+
+    def tick_checked(self, plan: TrainPlanPreview | None) -> QueueTick:
+        """As `tick`, but starts nothing that was not checked: only the training of `plan`."""
+        if plan is None:
+            return self._scheduler.tick(ready=lambda _spec: False)
+        self._starter.plan = plan
+        return self._scheduler.tick(ready=lambda spec: spec == plan.spec)
+
+    def fail(self, item_id: str, error: ErrorInfo) -> None:
+        """Set an entry aside whose check failed."""
+        self._scheduler.fail(item_id, error)
 
     def _append(self, item: QueueItem) -> QueueItem:
         self._store.change(lambda q: q.with_item(item))
@@ -103,3 +120,18 @@ class QueueService:
 
     def _count_cards(self) -> int:
         return len(self._gpus().sample())
+
+
+class _Starter:
+    """Starts through the train service, with the plan at hand where it is the right one."""
+
+    def __init__(self, train: TrainService) -> None:
+        self._train = train
+        self.plan: TrainPlanPreview | None = None
+
+    def start(self, spec: TrainSpec) -> RunView:
+        plan, self.plan = self.plan, None
+        return self._train.start(spec, plan if plan is not None and plan.spec == spec else None)
+
+    def resume(self, run_id: str) -> RunView:
+        return self._train.resume(run_id)

@@ -22,6 +22,92 @@
             <source>Start training</source>
             <translation>开始训练</translation>
         </message>
+        <message>
+            <source>Add to queue</source>
+            <translation>加入队列</translation>
+        </message>
+        <message>
+            <source>Starts by itself when its card is free</source>
+            <translation>显卡空闲时自动启动</translation>
+        </message>
+    </context>
+    <context>
+        <name>QueueCard</name>
+        <message>
+            <source>Queue</source>
+            <translation>队列</translation>
+        </message>
+        <message>
+            <source>Clear what has ended</source>
+            <translation>清除已结束的条目</translation>
+        </message>
+        <message>
+            <source>When all has ended</source>
+            <translation>全部结束后</translation>
+        </message>
+        <message>
+            <source>You are asked first, and have a minute to say no.</source>
+            <translation>会先询问您，并留一分钟可以取消。</translation>
+        </message>
+        <message>
+            <source>Do nothing</source>
+            <translation>不做任何操作</translation>
+        </message>
+        <message>
+            <source>Sleep</source>
+            <translation>睡眠</translation>
+        </message>
+        <message>
+            <source>Switch the computer off</source>
+            <translation>关机</translation>
+        </message>
+        <message>
+            <source>Start again what waits</source>
+            <translation>恢复队列</translation>
+        </message>
+        <message>
+            <source>Start nothing new</source>
+            <translation>暂停队列，不再启动新训练</translation>
+        </message>
+    </context>
+    <context>
+        <name>QueueLine</name>
+        <message>
+            <source>Move {name} up</source>
+            <translation>上移 {name}</translation>
+        </message>
+        <message>
+            <source>Move {name} down</source>
+            <translation>下移 {name}</translation>
+        </message>
+        <message>
+            <source>Take {name} out</source>
+            <translation>移除 {name}</translation>
+        </message>
+        <message>
+            <source>Show {name}</source>
+            <translation>查看 {name}</translation>
+        </message>
+        <message>
+            <source>waits for {device}</source>
+            <translation>等待{device}</translation>
+        </message>
+        <message>
+            <source>runs on {device}</source>
+            <translation>正在 {device} 上运行</translation>
+        </message>
+        <message>
+            <source>ended</source>
+            <translation>已结束</translation>
+        </message>
+        <message>
+            <source>could not be started</source>
+            <translation>未能启动</translation>
+        </message>
+        <message>
+            <source>a free card</source>
+            <translation>空闲显卡</translation>
+        </message>
     </context>
     <context>
         <name>TrainFieldTexts</name>

@@ -35,7 +35,7 @@
         </message>
         <message>
             <source>Show {name}</source>
-            <translation>显示{name}</translation>
+            <translation>查看 {name}</translation>
         </message>
     </context>
     <context>
@@ -225,6 +225,29 @@
         <message>
             <source>Code: {code}</source>
             <translation>代码：{code}</translation>
+        </message>
+    </context>
+    <context>
+        <name>Farewell</name>
+        <message>
+            <source>Stay on</source>
+            <translation>保持开机</translation>
+        </message>
+        <message>
+            <source>The queue is done. The computer goes to sleep in {seconds} s.</source>
+            <translation>队列已全部完成，电脑将在 {seconds} 秒后进入睡眠。</translation>
+        </message>
+        <message>
+            <source>The queue is done. The computer is switched off in {seconds} s.</source>
+            <translation>队列已全部完成，电脑将在 {seconds} 秒后关机。</translation>
+        </message>
+        <message>
+            <source>Sleep now</source>
+            <translation>立即睡眠</translation>
+        </message>
+        <message>
+            <source>Switch off now</source>
+            <translation>立即关机</translation>
         </message>
     </context>
     <context>
