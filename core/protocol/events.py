@@ -234,6 +234,10 @@ class AlarmRaised(Event):
     """What was found, most telling first, codes of `core.divergence.diagnosis`."""
     action: str = ""
     """What the guard did: mark, notify, save, pause, rollback."""
+    reason: str = ""
+    """Why it was no more: as_chosen, alarm_only_warns, no_snapshot, rollbacks_spent."""
+    can_go_back_to: int | None = None
+    """Step of a healthy state that a `roll_back` command would restore."""
 
 
 class RolledBack(Event):

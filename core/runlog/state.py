@@ -247,14 +247,18 @@ def _alarm(state: RunState, event: AlarmRaised | AlarmCleared) -> dict[str, Any]
     if isinstance(event, AlarmCleared):
         return {"active_alarms": state.active_alarms - {event.alarm}}
     active = state.active_alarms | ({event.alarm} & LASTING_ALARMS)
-    return {"alarms": (*state.alarms[-(MAX_ALARMS - 1) :], event), "active_alarms": active}
+    return {
+        "alarms": (*state.alarms[-(MAX_ALARMS - 1) :], event),
+        "active_alarms": active,
+        "paused": state.paused or event.action == "pause",
+    }
 
 
 def _acknowledged(state: RunState, event: CommandAcknowledged) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if event.in_reply_to:
         changes["acknowledged"] = state.acknowledged | {event.in_reply_to}
-    if event.accepted and event.command in ("pause", "continue"):
+    if event.accepted and event.command in ("pause", "continue", "exclude", "roll_back"):
         changes["paused"] = event.command == "pause"
     return changes
 

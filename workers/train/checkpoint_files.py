@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +77,32 @@ def newest_step(run: RunDir) -> int | None:
     return choice.step if choice.path else None
 
 
-def prune(run: RunDir, keep: int) -> None:
-    """Remove all but the newest `keep`. What cannot be removed stays; it is only space."""
-    for _, folder in sorted(_found(run), reverse=True)[keep:]:
+def steps(run: RunDir) -> list[int]:
+    """Of all announced checkpoints, in rising order."""
+    return sorted(step for step, _ in _found(run))
+
+
+def prune(run: RunDir, keep: int, protected: Collection[int] = ()) -> None:
+    """Remove all but the newest `keep` and the `protected` steps.
+
+    What cannot be removed stays; it is only space.
+    """
+    old = [(step, p) for step, p in _found(run) if step not in protected]
+    for _, folder in sorted(old, reverse=True)[keep:]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_after(run: RunDir, step: int) -> None:
+    """Remove the checkpoints that a rollback to `step` has left, so that no resume takes one.
+
+    Each is renamed first: a worker that dies in the middle leaves none that looks whole.
+    """
+    for found, folder in _found(run):
+        if found > step:
+            aside = folder.with_name(f".{folder.name}.0.old")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def sweep(run: RunDir) -> None:

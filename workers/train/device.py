@@ -91,6 +91,8 @@ class MemoryMeter:
         self._cuda = device == "cuda"
         self._process = psutil.Process()
         self._peak = 0
+        self.reserved_gib: float | None = None
+        """What the allocator held of the card at the last reading; None without a card."""
 
     @property
     def source(self) -> str:
@@ -117,6 +119,7 @@ class MemoryMeter:
             if not stats:  # the card was not touched yet
                 return 0.0, 0.0
             held = stats["allocated_bytes"]["all"]
+            self.reserved_gib = stats["reserved_bytes"]["all"]["current"] / _GIB
             return held["current"] / _GIB, held["peak"] / _GIB
         now = self._process.memory_info().rss
         self._peak = max(self._peak, now)

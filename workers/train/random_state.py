@@ -24,10 +24,15 @@ def capture() -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         "python": [version, list(words), gauss],
         "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
     }
+    return plain, of_torch()
+
+
+def of_torch() -> dict[str, torch.Tensor]:
+    """Torch's part of it: what a forward pass draws from. A few microseconds, no wait."""
     tensors = {"torch_cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         tensors["torch_cuda"] = torch.cuda.get_rng_state()
-    return plain, tensors
+    return tensors
 
 
 def restore(plain: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
@@ -36,6 +41,11 @@ def restore(plain: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
     random.setstate((version, tuple(words), gauss))
     name, keys, position, has_gauss, cached = plain["numpy"]
     np.random.set_state((name, np.asarray(keys, np.uint32), position, has_gauss, cached))
+    restore_torch(tensors)
+
+
+def restore_torch(tensors: dict[str, torch.Tensor]) -> None:
+    """Back to what `of_torch` returned."""
     torch.set_rng_state(tensors["torch_cpu"])
     if "torch_cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["torch_cuda"])
