@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     MODEL_CODE_REFUSED = "model.code_refused"  # path (remote code: auto_map or .py files)
     MODEL_UNSUPPORTED = "model.unsupported"  # path, architecture
     MODEL_LOAD_FAILED = "model.load_failed"  # model, detail
+    MODEL_VOCABULARY_TOO_SMALL = "model.vocabulary_too_small"  # model, token_id, rows
     MODEL_TOKENIZER_MISSING = "model.tokenizer_missing"  # path
     MODEL_FETCH_FAILED = "model.fetch_failed"  # model, detail
     MODEL_ALREADY_EXISTS = "model.already_exists"  # model
@@ -51,6 +52,11 @@ class ErrorCode(StrEnum):
     TRAIN_GPU_LOST = "train.gpu_lost"  # device, detail
     CHECKPOINT_NONE = "checkpoint.none"  # run_id
     CHECKPOINT_DAMAGED = "checkpoint.damaged"  # path, detail
+    # export
+    EXPORT_NO_CHANGE = "export.no_change"  # modules (names), count
+    EXPORT_NOT_VERIFIED = "export.not_verified"  # path, detail
+    EXPORT_EXISTS = "export.exists"  # path
+    CAPSULE_DAMAGED = "capsule.damaged"  # path, detail
     # serving
     PORT_IN_USE = "serve.port_in_use"  # host, port
     HOST_UNAVAILABLE = "serve.host_unavailable"  # host, detail

@@ -67,6 +67,15 @@ ERRORS: dict[str, ErrorTexts] = {
         "无法加载模型“{model}”：{detail}",
         "请在“模型”页选择“校验”；如果文件完好，请复制诊断信息。",
     ),
+    "model.vocabulary_too_small": ErrorTexts(
+        "The tokenizer gives the token number {token_id}, but {model} has only {rows} rows for "
+        "tokens.",
+        "Use the tokenizer that came with the model, or train all weights (method full), which "
+        "adds the missing rows. An adapter would leave them untrained.",
+        "分词器给出了编号为 {token_id} 的 token，而 {model} 只有 {rows} 行词向量。",
+        "请使用模型自带的分词器，或改用全参数训练（method full），此时会补齐缺少的行；"
+        "适配器不会训练这些新行。",
+    ),
     "model.tokenizer_missing": ErrorTexts(
         "The model in {path} has no tokenizer.",
         "Add its tokenizer.json from where the model comes from.",
@@ -214,6 +223,31 @@ ERRORS: dict[str, ErrorTexts] = {
         "Resume from the one before it.",
         "检查点 {path} 已损坏：{detail}",
         "请从前一个检查点继续。",
+    ),
+    "export.no_change": ErrorTexts(
+        "Merging would leave {count} of the adapted modules as they were: {modules}",
+        "The adapter learned nothing there, or too little for this precision. Train for longer, "
+        "or export in fp32.",
+        "合并后有 {count} 个已适配的模块没有任何变化：{modules}",
+        "适配器在这些模块上没有学到内容，或变化小于所选精度。请训练更久，或以 fp32 导出。",
+    ),
+    "export.not_verified": ErrorTexts(
+        "What was written to {path} does not load as the same model: {detail}",
+        "Nothing was kept. Export again; if it happens twice, check disk and memory.",
+        "写入 {path} 的内容重新加载后与原模型不一致：{detail}",
+        "未保留任何文件。请重新导出；若再次出现，请检查磁盘和内存。",
+    ),
+    "export.exists": ErrorTexts(
+        "The folder {path} is there already and is not empty.",
+        "Choose another folder, or remove this one first.",
+        "文件夹 {path} 已存在且不为空。",
+        "请选择其他文件夹，或先将其删除。",
+    ),
+    "capsule.damaged": ErrorTexts(
+        "{path} is not a capsule of a run, or it is damaged: {detail}",
+        "Make it again on the machine of the run: deepdeck runs capsule ID",
+        "{path} 不是运行的复现包，或已损坏：{detail}",
+        "请在原机器上重新生成：deepdeck runs capsule ID",
     ),
     "serve.port_in_use": ErrorTexts(
         "Port {port} on {host} is taken by another program.",

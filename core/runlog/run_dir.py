@@ -112,6 +112,11 @@ class RunDir:
         return self.path / "adapter"
 
     @property
+    def model(self) -> Path:
+        """The whole trained model, or what was merged: a folder like any other model's."""
+        return self.path / "model"
+
+    @property
     def exports(self) -> Path:
         """What the user exported: CSV, pictures."""
         return self.path / "exports"

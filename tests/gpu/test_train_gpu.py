@@ -140,7 +140,7 @@ def test_the_host_waits_for_the_card_once_a_step_and_once_a_forward_pass(
     from workers.train.device import Place
     from workers.train.encoding import Encoded
     from workers.train.objective import Objective
-    from workers.train.prepare import make_optimizer
+    from workers.train.optimizers import make_optimizer
     from workers.train.stepper import Stepper
 
     place = Place("cuda", "bf16")
@@ -149,7 +149,7 @@ def test_the_host_waits_for_the_card_once_a_step_and_once_a_forward_pass(
     spec = TrainSpec(model="m", data="d")
     peft_model, _ = loading.add_adapter(base, spec.lora)
     accelerator = place.accelerator()
-    model, optimizer = accelerator.prepare(peft_model, make_optimizer(peft_model, spec, fused=True))
+    model, optimizer = accelerator.prepare(peft_model, make_optimizer(peft_model, spec, place))
     stepper = Stepper(accelerator, model, optimizer, Objective(model, forward_of=base.model), 1.0)
     rows = [Encoded(np.arange(3, 40, dtype=np.int32), np.arange(37) > 4) for _ in range(8)]
     window = make_window(rows, 2, 0)

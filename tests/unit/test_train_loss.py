@@ -19,7 +19,7 @@ from workers.train.batches import IGNORED, Rows, make_batch, make_window
 from workers.train.device import MemoryMeter, Place, choose_place, out_of_memory
 from workers.train.encoding import Encoded
 from workers.train.objective import Objective
-from workers.train.prepare import make_optimizer
+from workers.train.optimizers import make_optimizer
 from workers.train.random_state import seed_all
 from workers.train.stepper import Stepper
 
@@ -62,7 +62,7 @@ def rows_of(lengths: tuple[int, ...], prompt: int = 2) -> list[Encoded]:
 
 def make_stepper(base: Any, peft_model: Any, clip: float = 1e9) -> tuple[Stepper, Any]:
     accelerator = CPU.accelerator()
-    optimizer = make_optimizer(peft_model, SPEC, fused=False)
+    optimizer = make_optimizer(peft_model, SPEC, CPU)
     prepared, wrapped = accelerator.prepare(peft_model, optimizer)
     objective = Objective(prepared, forward_of=base.model)
     return Stepper(accelerator, prepared, wrapped, objective, clip), objective
@@ -194,7 +194,7 @@ def test_bf16_trains_on_the_cpu_too(folders: dict[str, Path]) -> None:
     base, peft_model = load(folders["llama"], place)
     accelerator = place.accelerator()
     prepared, optimizer = accelerator.prepare(
-        peft_model, make_optimizer(peft_model, SPEC, fused=False)
+        peft_model, make_optimizer(peft_model, SPEC, CPU)
     )
     stepper = Stepper(
         accelerator, prepared, optimizer, Objective(prepared, forward_of=base.model), 1.0

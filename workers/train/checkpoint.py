@@ -1,9 +1,10 @@
-"""A checkpoint: adapter, optimizer, random state and where the run stands. No pickle anywhere.
+"""A checkpoint: weights, optimizer, random state and where the run stands. No pickle anywhere.
 
 | file | holds |
 | --- | --- |
 | `adapter_model.safetensors`, `adapter_config.json` | the adapter, in PEFT's format |
-| `optimizer.safetensors` | AdamW's tensors as `<what>/<parameter>` |
+| `weights.safetensors` | instead, for full fine-tuning: every weight in fp32 |
+| `optimizer.safetensors` | the optimizer's tensors as `<what>/<parameter>` |
 | `random.safetensors` | torch's generators |
 | `state.json` | step, samples consumed, other generators, scaler, detectors, fingerprints |
 | `manifest.json` | size and sha256 of the others |
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,15 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 
 from core import atomic_io
 from core.errors import AppError, ErrorCode
 from core.runlog.run_dir import RunDir
-from workers.train import random_state
+from workers.train import random_state, trained_state
 from workers.train.checkpoint_files import folder_name, verify, write_manifest
+from workers.train.tensor_files import write_tensors
+from workers.train.trained_state import ADAPTER, ADAPTER_WEIGHTS
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _OPTIMIZER = "optimizer.safetensors"
 _RANDOM = "random.safetensors"
 _STATE = "state.json"
@@ -44,6 +46,8 @@ class TrainerState(BaseModel):
     spec_hash: str = ""
     data: str = ""
     """Fingerprint of the encoded training data."""
+    model: str = ""
+    """Fingerprint of the base model's files; empty in checkpoints of older versions."""
     detectors: dict[str, Any] = {}
     scaler: dict[str, Any] = {}
     updates: int = 0
@@ -67,8 +71,8 @@ class TrainerState(BaseModel):
     """Steps over which the rate rises again after the last rollback."""
     best: dict[str, float] = {}
     """"step" and "loss" of the best evaluation so far; empty before the first."""
-    guard: dict[str, Any] = {}
-    """What the guard remembers (`workers.train.guard`)."""
+    protected: list[int] = []
+    """Steps of checkpoints from before a trouble: they are not removed for being old."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Contents:
     """What a checkpoint holds, as copies in the computer's memory: a snapshot of the run."""
 
     adapter: dict[str, torch.Tensor]
+    """What is trained: of an adapter its own tensors, else all weights."""
     optimizer: dict[str, torch.Tensor]
     generators: dict[str, torch.Tensor]
     """torch's random state."""
@@ -87,12 +92,22 @@ class Contents:
         return sum(t.nbytes for t in (*self.adapter.values(), *self.optimizer.values()))
 
 
-def collect(model: Any, optimizer: torch.optim.Optimizer, state: TrainerState) -> Contents:
-    """Copy everything that makes the run what it is now."""
+def collect(
+    model: Any, optimizer: torch.optim.Optimizer, state: TrainerState, *, copy: bool = True
+) -> Contents:
+    """Everything that makes the run what it is now.
+
+    Args:
+        model: what is trained.
+        optimizer: its optimizer.
+        state: where the run stands.
+        copy: False only for contents that are written before the next step: full fine-tuning of
+            7B parameters holds 80 GiB, which need not be in the computer's memory as well.
+    """
     plain, generators = random_state.capture()
     return Contents(
-        adapter=adapter_tensors(model),
-        optimizer=_optimizer_tensors(model, optimizer),
+        adapter=trained_state.weight_tensors(model, copy=copy),
+        optimizer=trained_state.optimizer_tensors(model, optimizer, copy=copy),
         generators=generators,
         state=state.model_copy(deep=True, update={"random": plain}),
     )
@@ -104,10 +119,8 @@ def put_back(contents: Contents, model: Any, optimizer: torch.optim.Optimizer) -
     Raises:
         ValueError: the tensors are not those of this run.
     """
-    _load_adapter(model, contents.adapter)
-    # `load_state_dict` keeps tensors that need no conversion: training would write into them.
-    copies = {name: _on_host(tensor) for name, tensor in contents.optimizer.items()}
-    _load_optimizer(model, optimizer, copies)
+    trained_state.load_weights(model, contents.adapter)
+    trained_state.load_optimizer(model, optimizer, contents.optimizer)
 
 
 def save(run: RunDir, model: Any, optimizer: torch.optim.Optimizer, state: TrainerState) -> Path:
@@ -116,7 +129,7 @@ def save(run: RunDir, model: Any, optimizer: torch.optim.Optimizer, state: Train
     Raises:
         AppError: `disk.full` (looked for before writing) or `folder.read_only`.
     """
-    return write(run, model, collect(model, optimizer, state))
+    return write(run, model, collect(model, optimizer, state, copy=False))
 
 
 def write(run: RunDir, model: Any, contents: Contents) -> Path:
@@ -128,9 +141,9 @@ def write(run: RunDir, model: Any, contents: Contents) -> Path:
     final = run.checkpoints / folder_name(contents.state.step)
     need_room(final, contents.size_bytes)
     with atomic_io.staged_folder(final) as folder:
-        save_adapter(model, contents.adapter, folder)
-        _write(folder / _OPTIMIZER, contents.optimizer)
-        _write(folder / _RANDOM, contents.generators)
+        save_weights(model, contents.adapter, folder)
+        write_tensors(folder / _OPTIMIZER, contents.optimizer)
+        write_tensors(folder / _RANDOM, contents.generators)
         (folder / _STATE).write_text(contents.state.model_dump_json(), "utf-8")
         write_manifest(folder)
     return final
@@ -145,7 +158,7 @@ def read(folder: Path) -> Contents:
     verify(folder)
     try:
         return Contents(
-            adapter=load_file(folder / ADAPTER_WEIGHTS),
+            adapter=load_file(_weights_in(folder)),
             optimizer=load_file(folder / _OPTIMIZER),
             generators=load_file(folder / _RANDOM),
             state=TrainerState.model_validate_json((folder / _STATE).read_text("utf-8")),
@@ -155,15 +168,22 @@ def read(folder: Path) -> Contents:
 
 
 def load(
-    folder: Path, model: Any, optimizer: torch.optim.Optimizer
+    folder: Path,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    check: Callable[[TrainerState], None] | None = None,
 ) -> tuple[TrainerState, dict[str, torch.Tensor]]:
-    """Put adapter and optimizer back; random state is returned, to be restored after the first
+    """Put weights and optimizer back; random state is returned, to be restored after the first
     batch was fetched (fetching it may draw numbers, the unbroken run had drawn them before).
+
+    `check` may refuse the checkpoint before anything is changed.
 
     Raises:
         AppError: `checkpoint.damaged`.
     """
     contents = read(folder)
+    if check is not None:
+        check(contents.state)
     try:
         put_back(contents, model, optimizer)
     except (ValueError, KeyError) as e:
@@ -171,21 +191,15 @@ def load(
     return contents.state, contents.generators
 
 
-def save_adapter(model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    """The two files that PEFT, and so every other tool, reads."""
-    _write(folder / ADAPTER_WEIGHTS, tensors)
-    config = model.peft_config["default"]
+def save_weights(model: Any, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    """An adapter as the two files that PEFT and so every other tool reads; else all weights."""
+    write_tensors(folder / trained_state.weights_file(model), tensors)
+    if not trained_state.is_adapter(model):
+        return
+    config = model.peft_config[ADAPTER]
     was, config.inference_mode = config.inference_mode, True
     config.save_pretrained(str(folder))
     config.inference_mode = was
-
-
-def adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
-    """Copies of the adapter's tensors under PEFT's names, on the CPU."""
-    from peft import get_peft_model_state_dict
-
-    found = get_peft_model_state_dict(model, save_embedding_layers=False)
-    return {name: _on_host(tensor) for name, tensor in found.items()}
 
 
 def need_room(final: Path, payload_bytes: int) -> None:
@@ -199,46 +213,6 @@ def need_room(final: Path, payload_bytes: int) -> None:
         raise AppError(ErrorCode.DISK_FULL, path=str(final), needed_bytes=needed, free_bytes=free)
 
 
-def _on_host(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in any case: training goes on and writes into the original."""
-    return tensor.detach().to("cpu", copy=True).contiguous()
-
-
-def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    # Through Python's own file: safetensors hides the cause of a failed write from the caller.
-    path.write_bytes(to_bytes(tensors, metadata={"format": "pt"}))
-
-
-def _trained(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
-    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-
-
-def _optimizer_tensors(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    return {
-        f"{what}/{name}": _on_host(tensor)
-        for name, parameter in _trained(model)
-        for what, tensor in optimizer.state[parameter].items()
-    }
-
-
-def _load_optimizer(
-    model: Any, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
-) -> None:
-    """Through `load_state_dict`, which puts each tensor where its parameter lives."""
-    order = {p: i for i, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
-    by_name = {name: order[parameter] for name, parameter in _trained(model)}
-    found: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        what, _, name = key.partition("/")
-        found.setdefault(by_name[name], {})[what] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": found, "param_groups": groups})
-
-
-def _load_adapter(model: Any, tensors: dict[str, torch.Tensor]) -> None:
-    from peft import set_peft_model_state_dict
-
-    expected = adapter_tensors(model)
-    if expected.keys() != tensors.keys():
-        raise ValueError("the adapter's tensors are not those of this run")
-    set_peft_model_state_dict(model, tensors)
+def _weights_in(folder: Path) -> Path:
+    adapter = folder / ADAPTER_WEIGHTS
+    return adapter if adapter.is_file() else folder / trained_state.FULL_WEIGHTS

@@ -1,4 +1,4 @@
-"""Loading of base model and tokenizer, refusals first, and the adapter on top."""
+"""Loading of base model and tokenizer, refusals first."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config.train import LoraSpec
 from core.errors import AppError, ErrorCode, UsageError
+from core.protocol.events import Finding
+from workers.train.adapters import add_adapter as add_adapter
 from workers.train.device import Place
-from workers.train.targets import resolve_targets
+from workers.train.model_files import stored_dtype
+from workers.train.quantization import quantization_config
 
 if TYPE_CHECKING:
     from core.catalog.model_info import ModelInfo
+    from core.config.train import TrainSpec
+
+VOCABULARY_GREW = "vocabulary_grew"
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class BaseModel:
     path: Path
     context_tokens: int
     embedding_rows: int
+    stored_dtype: Any = None
+    """torch dtype of the weights on disk: what a trained model is written in."""
 
 
 def inspect(path: Path) -> ModelInfo:
@@ -53,26 +60,40 @@ def load_tokenizer(info: ModelInfo) -> Any:
         raise _load_failed(info, e) from e
 
 
-def load_base(info: ModelInfo, tokenizer: Any, place: Place) -> BaseModel:
-    """Load the weights, frozen, in the dtype of `place`. Never runs code that came with them.
+def load_base(
+    info: ModelInfo, tokenizer: Any, place: Place, spec: TrainSpec | None = None
+) -> BaseModel:
+    """Load the weights, frozen. Never runs code that came with them.
+
+    Frozen weights are loaded in the dtype of `place`, or quantized as `spec` says. Weights that are
+    trained themselves (`method` full) are loaded in fp32 whatever the forward pass computes in: a
+    step of 3e-5 is lost in a bf16 weight of 0.02, whose neighbors are 6e-5 to 1e-4 away. Autocast
+    makes the 16-bit copies that the products use; memory is that of bf16 weights with an fp32
+    master copy.
 
     Raises:
+        UsageError: `train.needs_package`.
         AppError: `model.load_failed`, or `model.weights_damaged` when tensors are missing
             (transformers would fill them with noise and only warn).
     """
+    import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # output.log is read by people, after the fact
-    safetensors = {} if info.gguf_file else {"use_safetensors": True}
-    placement = {"device_map": {"": 0}} if place.device == "cuda" else {}
+    options: dict[str, Any] = {} if info.gguf_file else {"use_safetensors": True}
+    if place.device == "cuda":
+        options["device_map"] = {"": 0}
+    quantized = quantization_config(spec, place.base_dtype) if spec else None
+    if quantized is not None:
+        options["quantization_config"] = quantized
+    is_full = spec is not None and spec.method == "full"
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             info.path,
-            dtype=place.base_dtype,
+            dtype=torch.float32 if is_full else place.base_dtype,
             output_loading_info=True,
-            **safetensors,
-            **placement,
+            **options,
             **_source(info),
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as e:
@@ -86,52 +107,60 @@ def load_base(info: ModelInfo, tokenizer: Any, place: Place) -> BaseModel:
             detail=f"{len(missing)} tensors are missing, first {missing[0]}",
         )
     model.requires_grad_(False)
-    rows = int(model.get_input_embeddings().weight.shape[0])
+    stored = stored_dtype(info.dtype)
     context = int(getattr(model.config, "max_position_embeddings", 0) or 0)
-    return BaseModel(model, tokenizer, Path(str(info.path)), context, rows)
+    return BaseModel(model, tokenizer, Path(str(info.path)), context, _rows(model), stored)
 
 
-def add_adapter(base: BaseModel, lora: LoraSpec) -> tuple[Any, list[str]]:
-    """The PEFT model with fp32 adapters, and the module names that got one.
+def fit_vocabulary(base: BaseModel, largest_id: int, *, trains_all: bool) -> list[Finding]:
+    """Make sure that the embedding has a row for every token of the data.
 
-    fp32 because Adam's small updates vanish in 16 bits, and because a loss scaler refuses fp16
-    gradients.
+    Full fine-tuning trains all rows, so missing ones are added (with the mean of the others). An
+    adapter would leave new rows as they are born, so there they are refused.
+
+    Returns:
+        A note when rows were added.
 
     Raises:
-        UsageError: `train.targets_unknown`.
+        UsageError: `model.vocabulary_too_small`.
     """
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    targets = resolve_targets(base.model, lora.target_modules)
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.lora_alpha,
-        lora_dropout=lora.lora_dropout,
-        target_modules=targets,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    model = get_peft_model(base.model, config)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
-    return model, targets
+    if largest_id < base.embedding_rows:
+        return []
+    if not trains_all:
+        check_vocabulary(base, largest_id)
+    before, wanted = base.embedding_rows, max(len(base.tokenizer), largest_id + 1)
+    base.model.resize_token_embeddings(wanted, mean_resizing=False)
+    _fill_with_mean(base.model, before)
+    return [Finding(code=VOCABULARY_GREW, params={"before": before, "after": wanted})]
 
 
 def check_vocabulary(base: BaseModel, largest_id: int) -> None:
     """Refuse a tokenizer that knows more tokens than the model has rows for.
 
     Raises:
-        UsageError: `model.load_failed`.
+        UsageError: `model.vocabulary_too_small`.
     """
     if largest_id >= base.embedding_rows:
         raise UsageError(
-            ErrorCode.MODEL_LOAD_FAILED,
+            ErrorCode.MODEL_VOCABULARY_TOO_SMALL,
             model=str(base.path),
-            detail=f"the tokenizer gives id {largest_id}, the embedding has "
-            f"{base.embedding_rows} rows",
+            token_id=largest_id,
+            rows=base.embedding_rows,
         )
+
+
+def _fill_with_mean(model: Any, before: int) -> None:
+    import torch
+
+    head = model.get_output_embeddings()
+    with torch.no_grad():
+        for module in (model.get_input_embeddings(), head):
+            if module is not None:
+                module.weight[before:] = module.weight[:before].mean(0)
+
+
+def _rows(model: Any) -> int:
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 def _source(info: ModelInfo) -> dict[str, Any]:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from core.config.train import TrainSpec
 from core.protocol.events import TrainPlanned
 from workers.harness.context import WorkerContext
+from workers.train.adapters import Trained, count_parameters
 from workers.train.data import RunData
 from workers.train.data_order import Extent
 from workers.train.device import MemoryMeter, Place
+from workers.train.quantization import quantization_of
 from workers.train.schedule import Schedule
 
 
 def say_plan(
     ctx: WorkerContext,
+    spec: TrainSpec,
     place: Place,
     meter: MemoryMeter,
-    peft_model: Any,
-    targets: list[str],
+    trained: Trained,
     data: RunData,
     length: Extent,
     schedule: Schedule,
 ) -> None:
     """Say `train.plan`."""
-    trainable, total = peft_model.get_nb_trainable_parameters()
+    trainable, total = count_parameters(trained.model)
     ctx.reporter.emit(
         TrainPlanned(
             total_steps=length.total_steps,
@@ -34,10 +35,15 @@ def say_plan(
             dropped_samples=data.train.dropped,
             trainable_parameters=trainable,
             total_parameters=total,
-            target_modules=targets,
+            target_modules=list(trained.targets),
             device=place.device,
             dtype=place.dtype,
             memory_source=meter.source,
             memory_limit_gib=meter.limit_gib,
+            method=spec.method,
+            quantization=quantization_of(spec),
+            world_size=spec.parallel.world_size,
+            strategy=spec.parallel.strategy,
+            notes=list(trained.notes),
         )
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from core.catalog.fingerprint import model_fingerprint
 from core.config.train import TrainSpec
 from core.datasets import open_dataset
 from core.divergence import Detectors, DetectorSettings
 from workers.harness.context import WorkerContext
 from workers.train import model, random_state
+from workers.train.adapters import Trained, make_trainable
 from workers.train.checkpoint import TrainerState
 from workers.train.data import RunData, encode_dataset
 from workers.train.data_order import extent
@@ -21,10 +22,13 @@ from workers.train.device import MemoryMeter, Place
 from workers.train.encoding import Encoder
 from workers.train.evaluation import Evaluator
 from workers.train.interrupts import check, interruptible
+from workers.train.memory_options import save_memory
 from workers.train.objective import Objective
+from workers.train.optimizers import check_optimizer, make_optimizer
 from workers.train.parallel.strategies import strategy_of
 from workers.train.parts import Parts
 from workers.train.plan import say_plan
+from workers.train.quantization import wide_weights_notes
 from workers.train.resuming import take_up
 from workers.train.saver import Saver
 from workers.train.schedule import Schedule, make_schedule
@@ -38,19 +42,22 @@ def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMete
         StopWanted: a stop was asked for meanwhile.
         AppError: `model.*`, `data.*`, `train.*`, `run.not_resumable`.
     """
+    check_optimizer(spec, place.device)
     info = model.inspect(Path(spec.model))
     tokenizer = interruptible(ctx, partial(model.load_tokenizer, info))
     encoder = Encoder(tokenizer, _length_limit(spec, info.context_tokens))
     data = _read_data(ctx, spec, encoder)
     length = extent(spec, len(data.train))
     schedule = make_schedule(spec, length.total_steps)
-    base = _load(ctx, info, tokenizer, place)
-    model.check_vocabulary(
-        base, max(rows.largest_id for rows in (data.train, *data.evals.values()))
-    )
+    base = _load(ctx, info, tokenizer, place, spec)
+    largest_id = max(rows.largest_id for rows in (data.train, *data.evals.values()))
+    notes = model.fit_vocabulary(base, largest_id, trains_all=spec.method == "full")
     random_state.seed_all(spec.seed)
-    peft_model, targets = model.add_adapter(base, spec.lora)
-    return _assemble(ctx, spec, place, meter, base, peft_model, targets, data, encoder, schedule)
+    trained = make_trainable(base, spec, place)
+    notes += [*trained.notes, *wide_weights_notes(base.model, spec)]
+    notes += save_memory(base.model, spec, place)
+    trained = replace(trained, notes=tuple(notes))
+    return _assemble(ctx, spec, place, meter, base, trained, data, encoder, schedule)
 
 
 def _assemble(
@@ -59,16 +66,16 @@ def _assemble(
     place: Place,
     meter: MemoryMeter,
     base: model.BaseModel,
-    peft_model: Any,
-    targets: list[str],
+    trained: Trained,
     data: RunData,
     encoder: Encoder,
     schedule: Schedule,
 ) -> Parts:
+    peft_model = trained.model
     accelerator = place.accelerator()
     strategy = strategy_of(ctx.team, spec.parallel)
     strategy.spread(peft_model, place.device)
-    optimizer = make_optimizer(peft_model, spec, fused=place.device == "cuda")
+    optimizer = make_optimizer(peft_model, spec, place)
     prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
     objective = Objective(prepared, forward_of=base.model)
     pad_id = _pad_id(base.tokenizer)
@@ -82,8 +89,12 @@ def _assemble(
             vocabulary=getattr(base.model.config, "vocab_size", None),
         )
     )
-    state = TrainerState(spec_hash=spec_hash(spec), data=data.train.fingerprint())
-    say_plan(ctx, place, meter, peft_model, targets, data, length, schedule)
+    state = TrainerState(
+        spec_hash=spec_hash(spec),
+        data=data.train.fingerprint(),
+        model=model_fingerprint(Path(spec.model)),
+    )
+    say_plan(ctx, spec, place, meter, trained, data, length, schedule)
     parts = Parts(
         spec=spec,
         place=place,
@@ -112,7 +123,14 @@ def _assemble(
             batch_size=spec.per_device_train_batch_size,
             pad_id=pad_id,
         ),
-        saver=Saver(ctx, peft_model, optimizer, base.tokenizer, spec.save_total_limit),
+        saver=Saver(
+            ctx,
+            peft_model,
+            optimizer,
+            base.tokenizer,
+            spec.save_total_limit,
+            stored_dtype=base.stored_dtype,
+        ),
         detectors=detectors,
         scaler=accelerator.scaler,
         meter=meter,
@@ -122,19 +140,6 @@ def _assemble(
     if ctx.resumed_from_step is not None:
         take_up(ctx, parts)
     return parts
-
-
-def make_optimizer(peft_model: Any, spec: TrainSpec, *, fused: bool) -> torch.optim.AdamW:
-    """AdamW (https://arxiv.org/abs/1711.05101) over the trained parameters."""
-    trained = [p for p in peft_model.parameters() if p.requires_grad]
-    return torch.optim.AdamW(
-        trained,
-        lr=spec.learning_rate,
-        betas=(0.9, 0.999),
-        weight_decay=spec.weight_decay,
-        # One kernel for all tensors on a card. A loss scaler wants to see its overflow flag first.
-        fused=fused and spec.precision != "fp16",
-    )
 
 
 def spec_hash(spec: TrainSpec) -> str:
@@ -154,9 +159,11 @@ def _read_data(ctx: WorkerContext, spec: TrainSpec, encoder: Encoder) -> RunData
     )
 
 
-def _load(ctx: WorkerContext, info: Any, tokenizer: Any, place: Place) -> model.BaseModel:
+def _load(
+    ctx: WorkerContext, info: Any, tokenizer: Any, place: Place, spec: TrainSpec
+) -> model.BaseModel:
     ctx.reporter.phase("loading_model", detail=info.name)
-    return interruptible(ctx, partial(model.load_base, info, tokenizer, place))
+    return interruptible(ctx, partial(model.load_base, info, tokenizer, place, spec))
 
 
 def _length_limit(spec: TrainSpec, context_tokens: int | None) -> int:

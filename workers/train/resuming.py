@@ -30,8 +30,10 @@ def take_up(ctx: WorkerContext, parts: Parts) -> None:
         )
     if choice.path is None:
         return
-    state, generators = checkpoint.load(choice.path, parts.model, parts.optimizer)
-    _check_same(ctx, parts.state, state)
+    now = parts.state
+    state, generators = checkpoint.load(
+        choice.path, parts.model, parts.optimizer, check=lambda then: _check_same(ctx, now, then)
+    )
     parts.state, parts.generators = state, generators
     parts.saver.is_saved(state.step)
     parts.detectors.restore(state.detectors)
@@ -40,7 +42,12 @@ def take_up(ctx: WorkerContext, parts: Parts) -> None:
 
 
 def _check_same(ctx: WorkerContext, now: TrainerState, then: TrainerState) -> None:
-    for what, new, old in (("spec", now.spec_hash, then.spec_hash), ("data", now.data, then.data)):
+    pairs = (
+        ("spec", now.spec_hash, then.spec_hash),
+        ("data", now.data, then.data),
+        ("model", now.model, then.model or now.model),
+    )
+    for what, new, old in pairs:
         if new != old:
             raise AppError(
                 ErrorCode.RUN_NOT_RESUMABLE,

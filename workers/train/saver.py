@@ -1,17 +1,19 @@
-"""Checkpoints and the final adapter; a save that fails is an alarm, and training goes on."""
+"""Checkpoints and the final adapter or model; a failed save is an alarm, no end."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from core import atomic_io
 from core.divergence import SAVE_FAILED
 from core.errors import AppError
 from core.protocol.events import AlarmRaised, ArtifactSaved, CheckpointSaved
 from workers.harness.context import WorkerContext
-from workers.train import checkpoint, checkpoint_files
-from workers.train.chat import FALLBACK_TEMPLATE
+from workers.train import checkpoint, checkpoint_files, model_files, trained_state
 from workers.train.checkpoint import TrainerState
 
 log = logging.getLogger(__name__)
@@ -21,13 +23,21 @@ class Saver:
     """Writes what is to survive of one run."""
 
     def __init__(
-        self, ctx: WorkerContext, model: Any, optimizer: Any, tokenizer: Any, keep: int
+        self,
+        ctx: WorkerContext,
+        model: Any,
+        optimizer: Any,
+        tokenizer: Any,
+        keep: int,
+        *,
+        stored_dtype: torch.dtype | None = None,
     ) -> None:
         self._ctx = ctx
         self._model = model
         self._optimizer = optimizer
         self._tokenizer = tokenizer
         self._keep = keep
+        self._dtype = stored_dtype
         self._last_step: int | None = None
 
     def checkpoint(self, state: TrainerState) -> AppError | None:
@@ -54,23 +64,39 @@ class Saver:
         """A resumed run has the checkpoint of this step already; it is not written over."""
         self._last_step = step
 
-    def adapter(self) -> str:
-        """Write the adapter for serving and say it; returns its path relative to the run folder.
+    def result(self) -> dict[str, str | None]:
+        """Write what was learned for use and say it: the adapter, or the whole model.
+
+        Returns:
+            "adapter" and "model" with the path relative to the run folder, or None.
 
         Raises:
             AppError: `disk.full` or `folder.read_only`; the last checkpoint still has the weights.
         """
+        if trained_state.is_adapter(self._model):
+            return {"adapter": self._adapter(), "model": None}
+        return {"adapter": None, "model": self._whole_model()}
+
+    def _adapter(self) -> str:
         target = self._ctx.run.adapter
-        tensors = checkpoint.adapter_tensors(self._model)
+        tensors = trained_state.weight_tensors(self._model)
         checkpoint.need_room(target, sum(t.nbytes for t in tensors.values()))
         with atomic_io.staged_folder(target) as folder:
-            checkpoint.save_adapter(self._model, tensors, folder)
-            if self._tokenizer.chat_template == FALLBACK_TEMPLATE:
-                (folder / "chat_template.jinja").write_text(FALLBACK_TEMPLATE, "utf-8")
+            checkpoint.save_weights(self._model, tensors, folder)
+            model_files.save_fallback_template(self._tokenizer, folder)
+        return self._say_artifact("adapter", target)
+
+    def _whole_model(self) -> str:
+        target = self._ctx.run.model
+        dtype = self._dtype or torch.bfloat16
+        checkpoint.need_room(target, model_files.model_room(self._model, dtype))
+        with atomic_io.staged_folder(target) as folder:
+            model_files.save_model(self._model, self._tokenizer, folder, dtype)
+        return self._say_artifact("model", target)
+
+    def _say_artifact(self, artifact: str, target: Path) -> str:
         size = checkpoint_files.folder_bytes(target)
-        self._ctx.reporter.emit(
-            ArtifactSaved(artifact="adapter", path=target.name, size_bytes=size)
-        )
+        self._ctx.reporter.emit(ArtifactSaved(artifact=artifact, path=target.name, size_bytes=size))
         return target.name
 
     def _failed(self, e: AppError, step: int) -> AppError:

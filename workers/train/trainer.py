@@ -169,7 +169,7 @@ class Trainer:
     def _finish(self) -> dict[str, Any]:
         """Save first; then evaluate, which may take longer than the user wants to wait."""
         state = self._state
-        result: dict[str, Any] = {"steps": state.step, "adapter": None}
+        result: dict[str, Any] = {"steps": state.step, "adapter": None, "model": None}
         if self._last_loss is not None:
             result["final_loss"] = self._last_loss
         if state.step and not state.updates:
@@ -178,7 +178,7 @@ class Trainer:
             )
         if state.step and self._ctx.stop.save:
             self._save()
-            result["adapter"] = self._parts.saver.adapter()
+            result |= self._parts.saver.result()
         if not self._ctx.stop_requested:
             self._look_after()
         result["eval_before"] = state.evals_before
