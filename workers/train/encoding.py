@@ -18,16 +18,30 @@ from workers.train.chat import ChatRenderer, Row
 
 @dataclass(frozen=True)
 class Encoded:
-    """One row of tokens."""
+    """One row of tokens: a sample, or several documents that do not see each other."""
 
     ids: NDArray[np.int32]
     trained: NDArray[np.bool_]
-    """Same shape. The first token is never a target: nothing comes before it."""
+    """Same shape."""
+    starts: tuple[int, ...] = (0,)
+    """Where its documents begin, the first at 0."""
+    samples: tuple[int, ...] = (-1,)
+    """Training sample number of each document; filled by `Rows`."""
+
+    @property
+    def targets(self) -> NDArray[np.bool_]:
+        """Tokens that receive loss: the trained ones, without the first of each document, which
+        follows nothing.
+        """
+        wanted = self.trained.copy()
+        if len(wanted):
+            wanted[list(self.starts)] = False
+        return wanted
 
     @property
     def target_tokens(self) -> int:
         """Positions that receive loss."""
-        return int(self.trained[1:].sum())
+        return int(self.targets.sum())
 
     def __len__(self) -> int:
         return len(self.ids)

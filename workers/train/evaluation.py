@@ -32,6 +32,7 @@ class Evaluator:
         *,
         batch_size: int,
         pad_id: int,
+        flat: bool = False,
     ) -> None:
         self._ctx = ctx
         self._accelerator = accelerator
@@ -39,6 +40,7 @@ class Evaluator:
         self._objective = objective
         self._batch_size = batch_size
         self._pad_id = pad_id
+        self._flat = flat
 
     def run(self, splits: dict[str, Rows], step: int) -> dict[str, float]:
         """Loss by split, each said as `train.eval`; a stop leaves the rest out."""
@@ -67,7 +69,8 @@ class Evaluator:
             if (now := time.monotonic()) - said > _SAY_EVERY_S:
                 said = now
                 self._ctx.reporter.phase("evaluating", start / len(ordered), split)
-            batch = make_batch(ordered[start : start + self._batch_size], self._pad_id)
+            group = ordered[start : start + self._batch_size]
+            batch = make_batch(group, self._pad_id, flat=self._flat)
             total += self._objective.nll_sum(batch.to(self._accelerator.device))
         targets = sum(row.target_tokens for row in ordered)
         return EvalDone(

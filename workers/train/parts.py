@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config.train import TrainSpec
 from workers.train.data import RunData
-from workers.train.data_order import Extent
+from workers.train.data_order import DataOrder, Extent
 from workers.train.device import MemoryMeter, Place
 from workers.train.evaluation import Evaluator
 from workers.train.saver import Saver
@@ -32,7 +32,10 @@ class Parts:
     encoder: Encoder
     tokenizer: Any
     pad_id: int
+    order: DataOrder
     extent: Extent
+    flat: bool
+    """Micro-batches of uneven rows are joined, not padded: the model knows where documents end."""
     schedule: Schedule
     model: Any
     """What is trained, without the wrapper of several processes: names are PEFT's."""

@@ -7,7 +7,7 @@ from core.protocol.events import TrainPlanned
 from workers.harness.context import WorkerContext
 from workers.train.adapters import Trained, count_parameters
 from workers.train.data import RunData
-from workers.train.data_order import Extent
+from workers.train.data_order import DataOrder, Extent
 from workers.train.device import MemoryMeter, Place
 from workers.train.quantization import quantization_of
 from workers.train.schedule import Schedule
@@ -20,6 +20,7 @@ def say_plan(
     meter: MemoryMeter,
     trained: Trained,
     data: RunData,
+    order: DataOrder,
     length: Extent,
     schedule: Schedule,
 ) -> None:
@@ -29,7 +30,7 @@ def say_plan(
         TrainPlanned(
             total_steps=length.total_steps,
             warmup_steps=schedule.warmup_steps,
-            epochs=length.total_samples / len(data.train),
+            epochs=order.epoch_at(length.total_samples),
             train_samples=len(data.train),
             eval_samples=sum(len(rows) for rows in data.evals.values()),
             dropped_samples=data.train.dropped,

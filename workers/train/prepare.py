@@ -13,11 +13,11 @@ from core.config.train import TrainSpec
 from core.datasets import open_dataset
 from core.divergence import Detectors, DetectorSettings
 from workers.harness.context import WorkerContext
-from workers.train import model, random_state
+from workers.train import attention, model, random_state
 from workers.train.adapters import Trained, make_trainable
 from workers.train.checkpoint import TrainerState
 from workers.train.data import RunData, encode_dataset
-from workers.train.data_order import extent
+from workers.train.data_order import DataOrder, extent, make_order
 from workers.train.device import MemoryMeter, Place
 from workers.train.encoding import Encoder
 from workers.train.evaluation import Evaluator
@@ -47,9 +47,11 @@ def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMete
     tokenizer = interruptible(ctx, partial(model.load_tokenizer, info))
     encoder = Encoder(tokenizer, _length_limit(spec, info.context_tokens))
     data = _read_data(ctx, spec, encoder)
-    length = extent(spec, len(data.train))
+    order = make_order(spec, data.train.lengths, encoder.max_length_tokens)
+    length = extent(spec, order)
     schedule = make_schedule(spec, length.total_steps)
     base = _load(ctx, info, tokenizer, place, spec)
+    flat = attention.install(base.model)
     largest_id = max(rows.largest_id for rows in (data.train, *data.evals.values()))
     notes = model.fit_vocabulary(base, largest_id, trains_all=spec.method == "full")
     random_state.seed_all(spec.seed)
@@ -57,7 +59,7 @@ def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMete
     notes += [*trained.notes, *wide_weights_notes(base.model, spec)]
     notes += save_memory(base.model, spec, place)
     trained = replace(trained, notes=tuple(notes))
-    return _assemble(ctx, spec, place, meter, base, trained, data, encoder, schedule)
+    return _assemble(ctx, spec, place, meter, base, trained, data, encoder, order, schedule, flat)
 
 
 def _assemble(
@@ -69,7 +71,9 @@ def _assemble(
     trained: Trained,
     data: RunData,
     encoder: Encoder,
+    order: DataOrder,
     schedule: Schedule,
+    flat: bool,
 ) -> Parts:
     peft_model = trained.model
     accelerator = place.accelerator()
@@ -77,9 +81,9 @@ def _assemble(
     strategy.spread(peft_model, place.device)
     optimizer = make_optimizer(peft_model, spec, place)
     prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
-    objective = Objective(prepared, forward_of=base.model)
+    objective = Objective(prepared, forward_of=base.model, chunked=spec.chunked_loss)
     pad_id = _pad_id(base.tokenizer)
-    length = extent(spec, len(data.train))
+    length = extent(spec, order)
     detectors = Detectors(
         DetectorSettings(
             grad_norm_alarm=spec.grad_norm_alarm,
@@ -94,7 +98,7 @@ def _assemble(
         data=data.train.fingerprint(),
         model=model_fingerprint(Path(spec.model)),
     )
-    say_plan(ctx, spec, place, meter, trained, data, length, schedule)
+    say_plan(ctx, spec, place, meter, trained, data, order, length, schedule)
     parts = Parts(
         spec=spec,
         place=place,
@@ -102,7 +106,9 @@ def _assemble(
         encoder=encoder,
         tokenizer=base.tokenizer,
         pad_id=pad_id,
+        order=order,
         extent=length,
+        flat=flat,
         schedule=schedule,
         model=peft_model,
         optimizer=optimizer,
@@ -122,6 +128,7 @@ def _assemble(
             objective,
             batch_size=spec.per_device_train_batch_size,
             pad_id=pad_id,
+            flat=flat,
         ),
         saver=Saver(
             ctx,

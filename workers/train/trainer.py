@@ -11,7 +11,6 @@ from core.protocol.events import TrainStep
 from workers.harness.context import WorkerContext
 from workers.train import random_state
 from workers.train.batches import Window, make_window
-from workers.train.data_order import DataOrder
 from workers.train.parallel.sharing import stir
 from workers.train.parts import Parts
 from workers.train.stall_watch import StallWatch
@@ -28,7 +27,6 @@ class Trainer:
         self._ctx = ctx
         self._parts = parts
         self._state = parts.state
-        self._order = DataOrder(len(parts.data.train), parts.spec.seed)
         self._watch = StallWatch(parts.detectors, ctx.reporter.emit)
         self._paused: Command | None = None
         self._last_loss: float | None = None
@@ -72,11 +70,10 @@ class Trainer:
 
     def _fetch(self) -> tuple[Window, int]:
         samples = self._parts.extent.window_at(self._state.consumed_samples)
-        indices = self._order.window(self._state.consumed_samples, samples)
-        rows = [self._parts.data.train[i] for i in indices]
-        return make_window(
-            rows, self._parts.spec.per_device_train_batch_size, self._parts.pad_id
-        ), samples
+        parts = self._parts
+        rows = parts.data.train.take(parts.order.window(self._state.consumed_samples, samples))
+        batch_size = parts.spec.per_device_train_batch_size
+        return make_window(rows, batch_size, parts.pad_id, flat=parts.flat), samples
 
     def _advance(self, window: Window, samples: int, numbers: StepNumbers) -> None:
         state = self._state
@@ -91,7 +88,7 @@ class Trainer:
         now_gib, peak_gib = self._parts.meter.read_gib()
         event = TrainStep(
             step=self._state.step,
-            epoch=self._state.consumed_samples / len(self._parts.data.train),
+            epoch=self._parts.order.epoch_at(self._state.consumed_samples),
             loss=numbers.loss,
             grad_norm=numbers.grad_norm,
             learning_rate=rate,
