@@ -7,14 +7,10 @@ from typing import Any
 
 import torch
 
-from workers.train.fast.attention_half import AttentionHalf
-from workers.train.fast.layer import FastLayer, Recompute
-from workers.train.fast.mlp_half import MlpHalf
-from workers.train.fast.projections import Group, Projection
+from workers.train.fast.final_norm import FastNorm
+from workers.train.fast.layer import FastLayer, Recompute, Surroundings
+from workers.train.fast.suits import Unsuited, fast_layer_of
 from workers.train.fast.support import kernels_run_on
-
-_LAYERS = {"LlamaDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
-"""transformers' classes whose arithmetic the fast layer repeats."""
 
 
 @dataclass
@@ -36,10 +32,6 @@ class SpeedReport:
         return f"{self.fast_layers} of {self.layers} layers fast" + (f" ({kept})" if kept else "")
 
 
-class _Unsuited(Exception):
-    """The plain layer computes something that the fast one does not."""
-
-
 def accelerate(
     model: Any, *, recompute: Recompute | None = None, without_kernels: bool = False
 ) -> SpeedReport:
@@ -48,7 +40,7 @@ def accelerate(
     Call it once, after the adapters are on and after `gradient_checkpointing_enable`, before the
     model is wrapped (accelerate, DDP, FSDP2). Parameters, their names and checkpoints stay what
     they are. A call that the fast form does not know (a key-value cache, adapters switched off,
-    another dtype under autocast) runs the plain layer.
+    another dtype under autocast) runs the plain layer. `restore` takes all of it back.
 
     Args:
         model: a PEFT model over transformers' Llama, Qwen2 or Qwen3; others are left alone.
@@ -63,9 +55,21 @@ def accelerate(
         try:
             _switch(layer, recompute, without_kernels)
             report.fast_layers += 1
-        except _Unsuited as why:
+        except Unsuited as why:
             report.reasons[str(why)] = report.reasons.get(str(why), 0) + 1
+    if report.switched_on:
+        _switch_final_norm(model)
     return report
+
+
+def restore(model: Any) -> None:
+    """The plain forward passes again, with gradient checkpointing as it was found."""
+    for module in model.modules():
+        forward = module.__dict__.get("forward")
+        if isinstance(forward, _Forward):
+            module.gradient_checkpointing = forward.plain_checkpointing
+        if isinstance(forward, _Forward | FastNorm):
+            del module.forward
 
 
 def _decoder_layers(model: Any) -> list[Any]:
@@ -74,85 +78,33 @@ def _decoder_layers(model: Any) -> list[Any]:
 
 
 def _switch(layer: Any, recompute: Recompute | None, without_kernels: bool) -> None:
-    if type(layer).__name__ not in _LAYERS:
-        raise _Unsuited(f"{type(layer).__name__} has no fast form")
-    if not without_kernels and not kernels_run_on(layer.input_layernorm.weight):
-        raise _Unsuited("no Triton kernels on this device")
     plain = bool(getattr(layer, "gradient_checkpointing", False))
-    fast = _build(layer, recompute or ("full" if plain else "none"))
-    layer.forward = _Forward(layer, fast)
+    fast = fast_layer_of(layer, recompute or ("full" if plain else "none"))
+    if not without_kernels and not kernels_run_on(layer.input_layernorm.weight):
+        raise Unsuited("no Triton kernels on this device")
+    layer.forward = _Forward(layer, fast, plain)
     layer.gradient_checkpointing = False  # the fast layer sees to it itself
 
 
-def _build(layer: Any, recompute: Recompute) -> FastLayer:
-    attention, mlp = layer.self_attn, layer.mlp
-    _check_layer(layer, attention, mlp)
-    first = AttentionHalf(
-        norm=layer.input_layernorm,
-        qkv=Group(*(_projection(getattr(attention, f"{n}_proj")) for n in "qkv")),
-        out=Group(_projection(attention.o_proj)),
-        head_width=attention.head_dim,
-        q_norm=getattr(attention, "q_norm", None),
-        k_norm=getattr(attention, "k_norm", None),
-    )
-    second = MlpHalf(
-        norm=layer.post_attention_layernorm,
-        gate_up=Group(_projection(mlp.gate_proj), _projection(mlp.up_proj)),
-        down=Group(_projection(mlp.down_proj)),
-    )
-    return FastLayer(attention, first, second, recompute)
-
-
-def _check_layer(layer: Any, attention: Any, mlp: Any) -> None:
-    if type(mlp.act_fn).__name__ not in ("SiLU", "SiLUActivation"):
-        raise _Unsuited(f"activation {type(mlp.act_fn).__name__}")
-    if attention.attention_dropout:
-        raise _Unsuited("dropout in the attention")
-    for module in layer.modules():
-        if module is not layer and (module._forward_hooks or module._forward_pre_hooks):
-            raise _Unsuited("hooks inside the layer")
-        if type(module).__name__.endswith("RMSNorm") and module.weight.requires_grad:
-            raise _Unsuited("norms are trained")
-
-
-def _projection(module: Any) -> Projection:
-    """Raises `_Unsuited` unless it is a frozen linear layer with at most one plain adapter."""
-    if not hasattr(module, "base_layer"):
-        return Projection(_frozen(module))
-    base = _frozen(module.base_layer)
-    names = module.active_adapters
-    if len(names) != 1:
-        raise _Unsuited("several adapters at once")
-    name = names[0]
-    if name not in module.lora_A:
-        raise _Unsuited("an adapter that is not LoRA's")
-    if name in module.lora_variant:
-        raise _Unsuited("a variant of LoRA (DoRA)")
-    if type(module.lora_dropout[name]).__name__ != "Identity":
-        raise _Unsuited("dropout on the adapter's input")
-    a, b = module.lora_A[name], module.lora_B[name]
-    if a.bias is not None or b.bias is not None:
-        raise _Unsuited("adapters with bias")
-    if not (a.weight.requires_grad and b.weight.requires_grad):
-        raise _Unsuited("a frozen adapter")
-    return Projection(base, a, b, float(module.scaling[name]))
-
-
-def _frozen(base: Any) -> Any:
-    if type(base).__name__ not in ("Linear", "Linear4bit"):
-        raise _Unsuited(f"{type(base).__name__} as base layer")
-    if any(p.requires_grad for p in base.parameters(recurse=False)):
-        raise _Unsuited("base weights are trained")
-    return base
+def _switch_final_norm(model: Any) -> None:
+    for module in model.modules():
+        norm: Any = getattr(module, "norm", None) if hasattr(module, "layers") else None
+        if type(norm).__name__.endswith("RMSNorm") and not norm.weight.requires_grad:
+            norm.forward = FastNorm(norm)
 
 
 class _Forward:
     """Stands in for a layer's `forward`."""
 
-    def __init__(self, layer: Any, fast: FastLayer) -> None:
+    def __init__(self, layer: Any, fast: FastLayer, plain_checkpointing: bool) -> None:
         self._layer = layer
         self._fast = fast
-        self._tuners = [m for m in layer.modules() if hasattr(m, "disable_adapters")]
+        self.plain_checkpointing = plain_checkpointing
+        parents = (layer.self_attn, layer.mlp)
+        self._seen = [(p, name, m) for p in parents for name, m in p.named_children()]
+        self._tuners = [
+            (m, list(m.active_adapters)) for _, _, m in self._seen if hasattr(m, "base_layer")
+        ]
 
     def __call__(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         if not self._knows(hidden_states, args, kwargs):
@@ -160,7 +112,7 @@ class _Forward:
         cos, sin = kwargs.pop("position_embeddings")
         mask = kwargs.pop("attention_mask", None)
         kwargs.pop("past_key_values", None)
-        return self._fast(hidden_states, cos, sin, mask, kwargs)
+        return self._fast(hidden_states, Surroundings(cos, sin, mask, kwargs))
 
     def _knows(self, x: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         angles = kwargs.get("position_embeddings")
@@ -170,8 +122,15 @@ class _Forward:
             and angles[0].shape[-1] == self._fast.first.head_width
             and kwargs.get("past_key_values") is None
             and not kwargs.get("output_attentions")
-            and x.dtype == _dtype_of_products(x)
-            and not any(m.disable_adapters or m.merged for m in self._tuners)
+            and x.dtype == _dtype_of_products(x) == self._fast.first.norm.weight.dtype
+            and self._is_what_it_was()
+        )
+
+    def _is_what_it_was(self) -> bool:
+        """No adapter was merged, removed, replaced or switched off."""
+        return all(getattr(p, name) is m for p, name, m in self._seen) and not any(
+            m.disable_adapters or m.merged or m.active_adapters != names
+            for m, names in self._tuners
         )
 
     def _plain(self, *args: Any, **kwargs: Any) -> Any:

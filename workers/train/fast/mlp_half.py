@@ -77,9 +77,14 @@ def backward(
         if d_x is None:
             return d_piece.view_as(x), found
         d_x[rows] = d_piece
-        gradients = [a.add_(b) for a, b in zip(gradients, found, strict=True)] or found
+        gradients = added(gradients, found)
     assert d_x is not None
     return d_x.view_as(x), gradients
+
+
+def added(total: list[torch.Tensor], more: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The sum of two lists of gradients, in the first; an empty first one counts as zeros."""
+    return [a.add_(b) for a, b in zip(total, more, strict=True)] if total else more
 
 
 class _Mlp(torch.autograd.Function):

@@ -160,7 +160,7 @@ class Group:
         d_stacked = left.t() @ x
         if column_scale is not None:
             d_stacked = d_stacked * column_scale
-        d_as = d_stacked.split([a.shape[0] for a in adapters[::2]])
+        d_as = torch.split(d_stacked, [a.shape[0] for a in adapters[::2]])
         gradients: list[torch.Tensor] = []
         parts = self._parts(upstreams, narrow, adapters)
         for d_a, (projection, y, part, b) in zip(d_as, parts, strict=True):
@@ -173,7 +173,7 @@ class Group:
     ) -> list[tuple[Projection, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """(projection, its column of `wide`, its part of `narrow`, B) of each adapted one."""
         ranks = [a.shape[0] for a in adapters[::2]]
-        pieces = wide if narrow is None else narrow.split(ranks, dim=1)
+        pieces = wide if narrow is None else torch.split(narrow, ranks, dim=1)
         columns = [y for p, y in zip(self.projections, wide, strict=True) if p.adapted]
         return list(zip(self._adapted, columns, pieces, adapters[1::2], strict=False))
 
