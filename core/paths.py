@@ -65,6 +65,11 @@ class Home:
         return self.root / "cache"
 
     @property
+    def memory_calibration(self) -> Path:
+        """What measured runs taught the memory forecast; may be deleted at any time."""
+        return self.cache / "memory_calibration.json"
+
+    @property
     def settings_file(self) -> Path:
         """The window's settings."""
         return self.root / "settings.json"

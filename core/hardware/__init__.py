@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 
 from core.hardware.gpu import GpuBackend, GpuSample, NoGpu, NoGpuReason
+from core.hardware.gpu_users import GpuUser, gpu_users, users_of
 from core.hardware.machine import MachineInfo, describe
 from core.hardware.nvml import open_nvml
 from core.hardware.process import ProcessMeter, rss_gib
@@ -14,14 +15,17 @@ from core.hardware.trace import TraceBackend
 __all__ = [
     "GpuBackend",
     "GpuSample",
+    "GpuUser",
     "MachineInfo",
     "NoGpu",
     "NoGpuReason",
     "ProcessMeter",
     "TraceBackend",
     "gpu_backend",
+    "gpu_users",
     "machine",
     "rss_gib",
+    "users_of",
 ]
 
 

@@ -138,10 +138,17 @@ class NvmlBackend:
         return tuple(name for bit, name in _SLOWDOWN_BITS.items() if bits & bit)
 
     def _process_memory(self, handle: Any) -> dict[int, float] | None:
-        processes = self._get(self._nvml.nvmlDeviceGetComputeRunningProcesses, handle)
-        if processes is None or any(p.usedGpuMemory is None for p in processes):
+        computing = self._get(self._nvml.nvmlDeviceGetComputeRunningProcesses, handle)
+        if computing is None or any(p.usedGpuMemory is None for p in computing):
             return None
-        return {p.pid: p.usedGpuMemory / GIB for p in processes}
+        # A browser or a game holds memory as well. A program that does both is in both lists.
+        drawing = self._processes_that_draw(handle)
+        return {p.pid: p.usedGpuMemory / GIB for p in (*drawing, *computing)}
+
+    def _processes_that_draw(self, handle: Any) -> list[Any]:
+        getter = getattr(self._nvml, "nvmlDeviceGetGraphicsRunningProcesses", None)
+        found = self._get(getter, handle) if getter else None
+        return [p for p in found or () if p.usedGpuMemory is not None]
 
     def _get(self, getter: Callable[..., T], *args: Any) -> T | None:
         """The answer, or None when this card or driver has none."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from core.planning.memory import MemoryForecast, Situation, estimate
 from core.planning.shapes import ModelShape, shape_of, shape_of_folder
-from core.planning.verdict import GpuUser, Room, Verdict, judge
+from core.planning.verdict import Room, Verdict, judge
 
 __all__ = [
-    "GpuUser",
     "MemoryForecast",
     "ModelShape",
     "Room",

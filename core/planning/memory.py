@@ -67,6 +67,10 @@ class Situation:
         """Bytes of a number that is computed with."""
         return 4 if self.dtype == "fp32" else 2
 
+    def corrected(self, correction: float) -> Situation:
+        """The same with what runs before have taught."""
+        return replace(self, correction=correction)
+
 
 @dataclass(frozen=True)
 class MemoryForecast:
@@ -333,8 +337,3 @@ class _Estimate:
         largest = max((x.inputs * x.outputs for x in self.shape.linears), default=0)
         unpacked = largest * 2 if self.spec.load_in_4bit else 0
         return WORKSPACE_GIB * GIB + unpacked
-
-
-def with_correction(situation: Situation, correction: float) -> Situation:
-    """The same situation with what runs before have taught."""
-    return replace(situation, correction=correction)

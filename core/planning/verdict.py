@@ -5,22 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from core.hardware.gpu_users import GpuUser
 from core.planning.memory import MemoryForecast
 
 TIGHT = 0.92
 """Above this share of what is free the forecast's own error decides."""
 
 Fit = Literal["fits", "tight", "does_not_fit"]
-
-
-@dataclass(frozen=True)
-class GpuUser:
-    """Another program that holds memory of the card."""
-
-    pid: int
-    name: str
-    memory_gib: float | None
-    """None where the driver does not tell (Windows)."""
 
 
 @dataclass(frozen=True)

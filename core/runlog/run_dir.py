@@ -71,6 +71,11 @@ class RunDir:
         """Written by a supervisor when the process is gone without `run.finished`."""
         return self.path / "verdict.json"
 
+    @property
+    def overrides(self) -> Path:
+        """Changes of the spec since the start (`core.runlog.overrides`), by worker or service."""
+        return self.path / "overrides.json"
+
     def is_new(self) -> bool:
         """Made so lately that its worker may still be about to be started."""
         try:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.catalog import ModelInfo
 from core.catalog.safetensors_header import DamagedHeader, read_header
-from core.config.train import TrainSpec
+from core.config.identity import learning_identity
+from core.config.presets import merge
+from core.config.train import TrainSpec, current_names
 from core.datasets import Dataset, open_dataset, validate
 from core.errors import AppError, ErrorCode, ErrorInfo, UsageError
 from core.paths import Home
+from core.planning.calibration import Calibration
+from core.planning.shapes import shape_of_folder
+from core.runlog.overrides import add_changes, effective_spec
 from core.runlog.run_dir import RunDir, new_run_id
+from core.services import memory
 from core.services.documents import run_document
 from core.services.models import ModelsService
 from core.supervisor import RunView, Supervisor
+
+if TYPE_CHECKING:
+    from core.planning import MemoryForecast, Verdict
+    from core.protocol.events import LadderRung
 
 WORKER_MODULE = "workers.train"
 
@@ -37,6 +47,12 @@ class TrainPlanPreview:
     total_steps: int
     """The worker may plan fewer: samples without a target token are dropped there."""
     warmup_steps: int
+    memory: MemoryForecast | None = None
+    """At the peak of a step; None for models whose sizes are not known."""
+    verdict: Verdict | None = None
+    """Whether that fits into what is free now, and who else uses the card."""
+    measures: tuple[LadderRung, ...] = ()
+    """What would save memory, gentlest first; empty when it fits."""
 
 
 class SpecProblems(UsageError):
@@ -71,7 +87,7 @@ class TrainService:
             problems += _target_problems(spec, model)
         preview = None
         if model is not None and dataset is not None:
-            preview = _preview(spec, model, dataset)
+            preview = _with_memory(_preview(spec, model, dataset), self._home)
             problems += _warmup_problems(preview)
         if problems or preview is None:
             raise SpecProblems(tuple(problems))
@@ -93,12 +109,19 @@ class TrainService:
         run = RunDir.create(self._home.runs, new_run_id("train", label), document)
         return self._supervisor.start(run, WORKER_MODULE)
 
-    def resume(self, run_id: str) -> RunView:
+    def resume(self, run_id: str, changes: dict[str, Any] | None = None) -> RunView:
         """Go on from the newest checkpoint, in the same folder.
+
+        A run that ran out of memory before its first checkpoint begins again.
+
+        Args:
+            run_id: which run.
+            changes: fields of the spec to go on with, nested as there, for example those of a
+                rung of the ladder; only what does not change what is learned.
 
         Raises:
             UsageError: `run.not_found`, `run.still_alive`, `run.not_resumable` when it was
-                completed, `checkpoint.none`.
+                completed, `checkpoint.none`, `input.bad_value` for changes.
             AppError: as `start`.
         """
         view = self._supervisor.catch_up(run_id)
@@ -106,8 +129,10 @@ class TrainService:
             raise UsageError(ErrorCode.RUN_STILL_ALIVE, run_id=run_id)
         if view.status == "completed":
             raise UsageError(ErrorCode.RUN_NOT_RESUMABLE, run_id=run_id, detail="completed")
-        if view.run.newest_checkpoint() is None:
+        if view.run.newest_checkpoint() is None and not view.state.memory_ran_out:
             raise UsageError(ErrorCode.CHECKPOINT_NONE, run_id=run_id)
+        if changes:
+            _change(view, changes)
         return self._supervisor.start(view.run, WORKER_MODULE)
 
 
@@ -124,6 +149,41 @@ def planned_warmup(spec: TrainSpec, total_steps: int) -> int:
     if spec.warmup_steps is not None:
         return spec.warmup_steps
     return min(math.ceil(spec.warmup_ratio * total_steps), total_steps - 1)
+
+
+def _change(view: RunView, changes: dict[str, Any]) -> None:
+    """Write down what a run goes on with.
+
+    Raises:
+        UsageError: `input.bad_value` for what cannot be, or would change what is learned.
+    """
+    changes = current_names(changes)
+    values = effective_spec(view.run)
+    now, then = TrainSpec.parse(values), TrainSpec.parse(merge(values, changes))
+    before, after = learning_identity(now), learning_identity(then)
+    for field in before:
+        if before[field] != after[field]:
+            raise UsageError(
+                ErrorCode.BAD_VALUE,
+                field=field,
+                value=str(after[field])[:80],
+                detail="this would change what the run learns; start a new run for it",
+            )
+    add_changes(view.run, changes, code="user", step=view.state.steps_done)
+
+
+def _with_memory(plan: TrainPlanPreview, home: Home) -> TrainPlanPreview:
+    """The plan with the forecast; without one where the model's sizes are not told."""
+    assert plan.model.path is not None
+    shape = None if plan.model.gguf_file else shape_of_folder(plan.model.path)
+    calibration = Calibration(home.memory_calibration)
+    found = memory.forecast(plan.spec, shape, plan.dataset, calibration=calibration)
+    if found is None:
+        return plan
+    forecast, verdict = found
+    fits = verdict.fit == "fits"
+    measures = () if fits else memory.measures(plan.spec, shape, plan.dataset)
+    return replace(plan, memory=forecast, verdict=verdict, measures=measures)
 
 
 def _preview(spec: TrainSpec, model: ModelInfo, dataset: Dataset) -> TrainPlanPreview:
