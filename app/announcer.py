@@ -54,17 +54,26 @@ class Announcer(QObject):
         if not self._settings.value.notify or view.run_id not in self._seen_alive:
             return
         for event in view.new_events:
-            if isinstance(event, AlarmRaised) and event.severity == "error":
+            if isinstance(event, AlarmRaised) and self._is_news(view, event):
                 self._say_alarm(view, event)
         if view.finished:
             self._seen_alive.discard(view.run_id)
             if view.run_id != self._shown_run_id():  # its page says it already, and in full
                 self._say_end(view)
 
+    def _is_news(self, view: RunView, alarm: AlarmRaised) -> bool:
+        """Grave enough, wanted, and not on the screen already."""
+        if view.run_id == self._shown_run_id() or alarm.severity == "note":
+            return False
+        if alarm.action:  # the guard weighed it against what the user chose
+            return alarm.action != "mark"
+        return alarm.severity == "error"
+
     def _say_alarm(self, view: RunView, alarm: AlarmRaised) -> None:
         text = messages.alarm_text(alarm, LanguageManager.current().language)
         words = self.tr("{run}: {alarm}").format(run=_name(view), alarm=text.title)
-        self._notify(words, "error", action=self.tr("Show"), on_action=self._opener(view))
+        tone: Tone = "error" if alarm.severity == "error" else "warning"
+        self._notify(words, tone, action=self.tr("Show"), on_action=self._opener(view))
 
     def _say_end(self, view: RunView) -> None:
         language = LanguageManager.current().language

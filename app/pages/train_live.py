@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QEvent, Signal
 from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
 
 from app import messages
+from app.background import Background
 from app.i18n import LanguageManager
+from app.pages.train_alarm import AlarmView
+from app.pages.train_ask import AskCard
+from app.pages.train_marks import RunMarks, left_branches
 from app.pages.train_side import AlarmsCard, ResultCard, SamplesCard
 from app.text import duration_text
 from app.viewmodels.train_eta import Eta
@@ -23,7 +28,7 @@ from app.widgets.plot_style import DASHES
 from app.widgets.plot_ticks import format_value
 from app.widgets.scroll_column import ScrollColumn
 from app.widgets.stat_strip import StatStrip
-from core.metrics import RunSeries
+from core.metrics import RunSeries, Series
 from core.protocol.events import AlarmRaised
 from core.supervisor import RunView
 
@@ -40,15 +45,22 @@ class TrainLive(QWidget):
     export_requested = Signal(str, object)
     action_requested = Signal(str)
     """"deploy", "chat", "report", "folder", "csv"."""
+    remedy_chosen = Signal(str, object)
+    """What to do about an alarm: (Remedy, numbers of samples)."""
 
-    def __init__(self, model: TrainRunModel, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: TrainRunModel, background: Background, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._model = model
         self._splits: tuple[str, ...] = ()
         self._cards: tuple[int, ...] = ()
         self.strip = StatStrip(_STATS)
         self.panel = PlotPanel(["loss", "grad_norm", "learning_rate", "memory"])
+        self.marks = RunMarks(self)
+        self.ask = AskCard()
         self.alarms = AlarmsCard()
+        self.alarm_view = AlarmView(background)
         self.samples = SamplesCard()
         self.result = ResultCard()
         self._note = label("", "muted", wrap=True)
@@ -76,6 +88,7 @@ class TrainLive(QWidget):
         plots.addWidget(self.panel, 1)
         plots.addWidget(self._note)
         self._body = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._body.setContentsMargins(0, 0, 0, 0)
         self._body.setSpacing(GAP)
         self._body.addLayout(plots, 1)
         self._body.addWidget(self._side_scroll)
@@ -83,17 +96,62 @@ class TrainLive(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GAP)
+        column.addWidget(self.ask)
         column.addWidget(self.strip)
-        column.addLayout(self._body, 1)
+        self._watched = QWidget()
+        self._watched.setLayout(self._body)
+        column.addWidget(self._watched, 1)
+        column.addWidget(self.alarm_view, 1)
+        self.alarm_view.setVisible(False)
 
     def _connect(self) -> None:
         self._model.changed.connect(self.refresh)
         self._model.curves_replaced.connect(self._set_curves)
         self.panel.export_requested.connect(self.export_requested)
         self.alarms.step_chosen.connect(self.panel.show_steps)
+        self.alarms.opened.connect(self.open_alarm)
+        self.ask.opened.connect(self.open_alarm)
+        self.ask.remedy_chosen.connect(self._choose_remedy)
+        self.alarm_view.closed.connect(self.close_alarms)
+        self.alarm_view.step_chosen.connect(self._show_step)
+        self.alarm_view.remedy_chosen.connect(self.remedy_chosen)
         self.result.action_requested.connect(self.action_requested)
         for plot in self.panel.plots.values():
             plot.read_out(alarm_name=self._alarm_name)
+
+    # Alarms
+
+    def open_alarm(self, index: int) -> None:
+        """Lay an alarm with its batch over the plots."""
+        if self._model.view is None:
+            return
+        self._watched.setVisible(False)
+        self.alarm_view.setVisible(True)
+        self._refresh_alarms(self._model.view)
+        self.alarm_view.open_alarm(index)
+
+    def close_alarms(self) -> None:
+        """Back to the plots."""
+        self.alarm_view.setVisible(False)
+        self._watched.setVisible(True)
+        if self._model.view is not None:
+            self._refresh_alarms(self._model.view)
+
+    def _show_step(self, step: int) -> None:
+        self.close_alarms()
+        self.panel.show_steps(step)
+
+    def _choose_remedy(self, remedy: str) -> None:
+        self.remedy_chosen.emit(remedy, [])
+
+    def _refresh_alarms(self, view: RunView) -> None:
+        waiting = self._model.asked is not None
+        self.ask.show_run(view, waiting=waiting)
+        if not self.alarm_view.isHidden():
+            self.ask.hide()  # the same answers stand beside the batch
+            self.alarm_view.show_run(view, waiting=waiting)
+
+    # Room
 
     def set_room(self, width: int) -> None:
         """The page is so many pixels wide: on a narrow one the cards go under the plots.
@@ -135,15 +193,20 @@ class TrainLive(QWidget):
             self.panel.table.set_run(run)
 
     def _set_lines(self, run: RunSeries) -> None:
-        plots = self.panel.plots
-        loss = PlotLine(run.loss, run, "loss", self.tr("training"), smooth=True)
-        plots["loss"].set_lines([loss, *self._eval_lines(run)], Marks(run, checkpoints=True))
-        norm = PlotLine(run.grad_norm, run, "grad_norm", self.tr("norm"), smooth=True)
-        plots["grad_norm"].set_lines([norm], Marks(run))
-        rate = PlotLine(run.learning_rate, run, "learning_rate", self.tr("rate"))
-        plots["learning_rate"].set_lines([rate], Marks(run, alarms=False))
-        plots["memory"].set_lines(self._memory_lines(run), Marks(run, alarms=False))
+        plots, marks = self.panel.plots, partial(Marks, run, told=self.marks)
+        loss = self._line(run, "loss", self.tr("training"))
+        plots["loss"].set_lines([loss, *self._eval_lines(run)], marks(checkpoints=True))
+        norm = self._line(run, "grad_norm", self.tr("norm"))
+        plots["grad_norm"].set_lines([norm], marks())
+        rate = self._line(run, "learning_rate", self.tr("rate"), smooth=False)
+        plots["learning_rate"].set_lines([rate], marks(alarms=False, rates=True))
+        plots["memory"].set_lines(self._memory_lines(run), marks(alarms=False))
         self._set_limits()
+
+    def _line(self, run: RunSeries, name: str, text: str, *, smooth: bool = True) -> PlotLine:
+        series: Series = getattr(run, name)
+        left = partial(left_branches, run, name)
+        return PlotLine(series, run, name, text, smooth=smooth, left=left)
 
     def _eval_lines(self, run: RunSeries) -> list[PlotLine]:
         language = LanguageManager.current().language
@@ -203,10 +266,12 @@ class TrainLive(QWidget):
         axis = self.panel.axis
         axis.live = view.alive or not view.caught_up
         axis.planned_steps = view.state.plan.total_steps if view.state.plan else None
+        self.marks.show_state(view.state)
         self.panel.data_changed()
+        self._refresh_alarms(view)
         self._show_stats(view)
         self._show_note(view)
-        self.alarms.show_alarms(view.state.alarms)
+        self.alarms.show_alarms(view.state)
         self.samples.show_samples(view.state.samples)
         self.result.show_run(view, self._model.first_eval, self._model.last_eval)
 

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from app import messages
 from app.i18n import LanguageManager
+from app.pages.train_alarm_texts import AlarmWords
 from app.text import duration_text
 from app.widgets.buttons import Button
 from app.widgets.card import Card, clear_layout
@@ -14,6 +15,7 @@ from app.widgets.labels import label
 from app.widgets.notice_card import AlarmCard
 from app.widgets.plot_ticks import format_value
 from core.protocol.events import AlarmRaised, SampleGenerated
+from core.runlog.state import RunState
 from core.supervisor import RunView
 
 _LISTED_ROWS = 6
@@ -26,10 +28,14 @@ class AlarmsCard(QWidget):
     """The newest alarm in words, all of them as a list; a click jumps to the step."""
 
     step_chosen = Signal(int)
+    opened = Signal(int)
+    """Show this one with its batch, by its place in the run."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._alarms: tuple[AlarmRaised, ...] = ()
+        self._state = RunState()
+        self._words = AlarmWords(self)
         self._newest: AlarmCard | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -45,10 +51,12 @@ class AlarmsCard(QWidget):
         self._column.addWidget(self._list_card)
         self._retranslate()
 
-    def show_alarms(self, alarms: tuple[AlarmRaised, ...]) -> None:
-        """All alarms so far, oldest first."""
-        if alarms != self._alarms:
-            self._alarms = alarms
+    def show_alarms(self, state: RunState) -> None:
+        """All alarms so far, oldest first, and what was done about them."""
+        same = state.alarms == self._alarms and state.rollbacks == self._state.rollbacks
+        self._state = state
+        if not same:
+            self._alarms = state.alarms
             self._build()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -64,6 +72,7 @@ class AlarmsCard(QWidget):
 
     def _build(self) -> None:
         if self._newest is not None:
+            self._newest.hide()
             self._newest.deleteLater()
             self._newest = None
         self._list_card.set_title(
@@ -79,10 +88,17 @@ class AlarmsCard(QWidget):
             self._show_newest(self._alarms[-1])
 
     def _show_newest(self, alarm: AlarmRaised) -> None:
-        self._newest = AlarmCard(alarm)
-        show = Button(icon_name="crosshairs")
+        self._newest = AlarmCard(alarm, self._words.done(alarm, self._state))
+        see = Button(icon_name="magnify")
+        see.set_text(
+            self.tr("See the batch") if alarm.evidence else self.tr("Details"),
+            self.tr("What was seen, why, and what can be done"),
+        )
+        see.clicked.connect(self._open_clicked)
+        show = Button(kind="icon", icon_name="crosshairs")
         show.set_text(self.tr("Show step {step}").format(step=f"{alarm.step:,}"))
         show.clicked.connect(self._show_clicked)
+        self._newest.add_button(see)
         self._newest.add_button(show)
         self._column.insertWidget(0, self._newest)
 
@@ -104,6 +120,9 @@ class AlarmsCard(QWidget):
     def _show_clicked(self) -> None:
         if self._alarms:
             self.step_chosen.emit(self._alarms[-1].step)
+
+    def _open_clicked(self) -> None:
+        self.opened.emit(len(self._alarms) - 1)
 
     def _chosen(self, item: QListWidgetItem) -> None:
         self.step_chosen.emit(int(item.data(_STEP_ROLE)))

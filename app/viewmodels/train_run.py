@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from app.bridge import Bridge, MachineSample
+from app.viewmodels.train_alarms import LR_CUT, Remedy, can_act, is_paused
 from app.viewmodels.train_eta import Eta, SteadyEta, remaining
 from core.metrics import RunSeries, Series
-from core.protocol.commands import Command, ContinueCommand, PauseCommand, SaveCommand
+from core.protocol.commands import (
+    Command,
+    ContinueCommand,
+    ExcludeCommand,
+    PauseCommand,
+    RollBackCommand,
+    SaveCommand,
+    SetLearningRateCommand,
+)
+from core.protocol.events import CommandAcknowledged
 from core.supervisor import RunView
 
 if TYPE_CHECKING:
@@ -30,6 +40,8 @@ class TrainRunModel(QObject):
 
     changed = Signal()
     curves_replaced = Signal()
+    refused = Signal(str, str)
+    """The worker did not do what it was asked for: kind of the command, and its reason."""
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -90,7 +102,12 @@ class TrainRunModel(QObject):
         view = self.view
         if view is None or not view.alive or view.stopping:
             return False
-        return view.state.phase in ("training", "evaluating") or view.state.paused
+        return view.state.phase in ("training", "evaluating") or is_paused(view)
+
+    @property
+    def can_act(self) -> bool:
+        """The worker can be asked to change its ways, and owes no answer."""
+        return self.view is not None and can_act(self.view) and self.asked is None
 
     @property
     def can_save(self) -> bool:
@@ -108,12 +125,42 @@ class TrainRunModel(QObject):
     @property
     def paused(self) -> bool:
         """The worker holds, model loaded."""
-        return bool(self.view and self.view.state.paused)
+        return self.view is not None and is_paused(self.view)
 
     def toggle_pause(self) -> None:
         """Pause, or go on. Raises AppError when the worker is gone or cannot be written to."""
-        name = "continue" if self.paused else "pause"
-        self._send(name, ContinueCommand() if self.paused else PauseCommand())
+        if self.paused:
+            self._send("continue", ContinueCommand())
+        else:
+            self.pause()
+
+    def pause(self, *, free_gpu: bool = False) -> None:
+        """Hold after this step. Raises AppError as `toggle_pause`."""
+        self._send("pause", PauseCommand(free_gpu=free_gpu))
+
+    def set_lr_scale(self, lr_scale: float) -> None:
+        """Scale the schedule's rate from the next step on. Raises AppError as `toggle_pause`."""
+        self._send("set_learning_rate", SetLearningRateCommand(lr_scale=lr_scale))
+
+    def apply_remedy(self, remedy: Remedy, samples: list[int]) -> None:
+        """Answer an alarm; a paused run goes on with it. Raises AppError as `toggle_pause`."""
+        view = self.view
+        if view is None:
+            return
+        if remedy == "stop":
+            self.stop()
+        elif remedy == "continue":
+            self._send("continue", ContinueCommand())
+        elif remedy == "exclude":
+            self._send("exclude", ExcludeCommand(samples=samples))
+        else:
+            self._send_and_go_on(remedy, view)
+
+    def _send_and_go_on(self, remedy: Remedy, view: RunView) -> None:
+        lowered = SetLearningRateCommand(lr_scale=view.state.lr_scale / LR_CUT)
+        self._send(remedy, RollBackCommand() if remedy == "roll_back" else lowered)
+        if is_paused(view):
+            self._services.supervisor.send(view.run_id, ContinueCommand())
 
     def save_now(self) -> None:
         """Write a checkpoint and go on. Raises AppError as `toggle_pause`."""
@@ -139,7 +186,7 @@ class TrainRunModel(QObject):
     def eta(self) -> Eta | None:
         """What is left, or None while it cannot be told."""
         view = self.view
-        if view is None or not view.alive or view.state.plan is None or view.state.paused:
+        if view is None or not view.alive or view.state.plan is None or self.paused:
             return None
         if view.state.phase not in ("training", "evaluating", "saving"):
             return None
@@ -184,6 +231,7 @@ class TrainRunModel(QObject):
     def _take(self, view: RunView) -> None:
         replaced = self.view is None or self.view.series is not view.series
         self.view = view
+        self._look_for_refusals(view)
         if self._asked_id in view.state.acknowledged or view.finished:
             self.asked = None
         if view.stopping:
@@ -195,6 +243,12 @@ class TrainRunModel(QObject):
         if replaced or view.caught_up or now - self._told_s > _TELL_EVERY_S:
             self._told_s = now
             self.changed.emit()
+
+    def _look_for_refusals(self, view: RunView) -> None:
+        for event in view.new_events:
+            mine = isinstance(event, CommandAcknowledged) and event.in_reply_to == self._asked_id
+            if isinstance(event, CommandAcknowledged) and mine and not event.accepted:
+                self.refused.emit(event.command, event.detail)
 
     def _leave(self) -> None:
         """Living runs stay followed, so that the window can say when they end."""

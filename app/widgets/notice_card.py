@@ -138,11 +138,12 @@ class ErrorCard(NoticeCard):
 
 
 class AlarmCard(NoticeCard):
-    """An alarm of a run, in plain words."""
+    """An alarm of a run, in plain words, and what was done about it."""
 
-    def __init__(self, alarm: AlarmRaised, parent: QWidget | None = None) -> None:
+    def __init__(self, alarm: AlarmRaised, done: str = "", parent: QWidget | None = None) -> None:
         super().__init__("error" if alarm.severity == "error" else "warning", parent)
         self.alarm = alarm
+        self._done = done
         self._retranslate()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -153,4 +154,4 @@ class AlarmCard(NoticeCard):
 
     def _retranslate(self) -> None:
         text = messages.alarm_text(self.alarm, LanguageManager.current().language)
-        self.set_texts(text.title, text.message, text.hint)
+        self.set_texts(text.title, text.message, self._done or text.hint)

@@ -20,6 +20,7 @@ _STAR_INNER = 0.45
 _PAD = 7.0
 _SWATCH = 7.0
 _FROM_POINTER = 10.0
+_WRAP = int(Qt.TextFlag.TextWordWrap) | int(Qt.AlignmentFlag.AlignLeft)
 
 
 def triangles(tips: Iterable[QPointF], size: float = TRIANGLE_PX) -> QPainterPath:
@@ -96,19 +97,21 @@ def paint_callout(painter: QPainter, area: QRectF, x: float, notes: list[tuple[s
     metrics = QFontMetricsF(painter.font())
     room = max(x - area.left(), area.right() - x) - _FROM_POINTER - 2
     indent = _PAD + _SWATCH + 6
-    wanted = max(metrics.horizontalAdvance(text) for text, _ in notes) + indent + _PAD
-    width = min(wanted, room)
-    height = len(notes) * metrics.height() + 2 * _PAD - 2
+    inner = room - indent - _PAD
+    sizes = [metrics.boundingRect(QRectF(0, 0, inner, 1e4), _WRAP, text) for text, _ in notes]
+    width = max(size.width() for size in sizes) + indent + _PAD
+    height = sum(size.height() for size in sizes) + 2 * _PAD - 2
     left = x + _FROM_POINTER if area.right() - x >= x - area.left() else x - _FROM_POINTER - width
     box = QRectF(round(left) + 0.5, area.top() + 4.5, round(width), round(height))
     path = QPainterPath()
     path.addRoundedRect(box, 5, 5)
     painter.fillPath(path, role_color("raised"))
     painter.strokePath(path, pen(role_color("border_strong")))
-    for number, (text, role) in enumerate(notes):
-        top = box.top() + _PAD - 1 + number * metrics.height()
+    top = box.top() + _PAD - 1
+    for (text, role), size in zip(notes, sizes, strict=True):
         middle = QPointF(box.left() + _PAD + _SWATCH / 2, top + metrics.height() / 2)
         painter.fillPath(dots([middle], _SWATCH / 2), role_color(role))
-        cut = metrics.elidedText(text, Qt.TextElideMode.ElideRight, width - indent - _PAD + 2)
         painter.setPen(role_color("text"))
-        painter.drawText(QPointF(box.left() + indent, top + metrics.ascent()), cut)
+        place = QRectF(box.left() + indent, top, inner, size.height())
+        painter.drawText(place, _WRAP, text)
+        top += size.height()

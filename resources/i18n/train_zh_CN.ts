@@ -2,6 +2,132 @@
 <!DOCTYPE TS>
 <TS version="2.1" language="zh_CN" sourcelanguage="en_US">
     <context>
+        <name>AlarmView</name>
+        <message>
+            <source>Alarms ({count})</source>
+            <translation type="unfinished">告警（{count}）</translation>
+        </message>
+        <message>
+            <source>Step {step}</source>
+            <translation>第 {step} 步</translation>
+        </message>
+        <message>
+            <source>Back to the plots</source>
+            <translation>返回曲线</translation>
+        </message>
+        <message>
+            <source>Show this step on the plots</source>
+            <translation>在曲线上显示这一步</translation>
+        </message>
+        <message>
+            <source>Alarms, newest first</source>
+            <translation>告警，最新的在前</translation>
+        </message>
+    </context>
+    <context>
+        <name>AlarmWords</name>
+        <message>
+            <source>It was marked on the plots; training went on.</source>
+            <translation>已在曲线上标记，训练继续。</translation>
+        </message>
+        <message>
+            <source>You were told; training went on.</source>
+            <translation>已通知您，训练继续。</translation>
+        </message>
+        <message>
+            <source>A checkpoint was saved; training went on.</source>
+            <translation>已保存检查点，训练继续。</translation>
+        </message>
+        <message>
+            <source>Training was paused.</source>
+            <translation>训练已暂停。</translation>
+        </message>
+        <message>
+            <source>The run goes back to a healthy state.</source>
+            <translation>正在回滚到健康状态。</translation>
+        </message>
+        <message>
+            <source>Training was paused: there is no healthy state to go back to.</source>
+            <translation>训练已暂停：没有可回滚的健康状态。</translation>
+        </message>
+        <message>
+            <source>Training was paused: all rollbacks that were allowed are used up.</source>
+            <translation>训练已暂停：允许的回滚次数已用完。</translation>
+        </message>
+        <message>
+            <source>Rolled back to step {step}, learning rate now × {scale}.</source>
+            <translation>已回滚到第 {step} 步，学习率现为 × {scale}。</translation>
+        </message>
+        <message>
+            <source>{count} samples between are left out.</source>
+            <translation>期间的 {count} 条样本已跳过。</translation>
+        </message>
+        <message>
+            <source>The rate rises again over {count} steps.</source>
+            <translation>学习率在 {count} 步内重新预热。</translation>
+        </message>
+        <message>
+            <source>Attempt {attempt} of {most}.</source>
+            <translation>第 {attempt} 次，最多 {most} 次。</translation>
+        </message>
+        <message>
+            <source>Roll back to step {step}</source>
+            <translation>回滚到第 {step} 步</translation>
+        </message>
+        <message>
+            <source>Go back to the newest healthy state, with a lower rate and past this data</source>
+            <translation>回到最近的健康状态，降低学习率并跳过这段数据</translation>
+        </message>
+        <message>
+            <source>Learning rate to a third, continue</source>
+            <translation>学习率降为三分之一并继续</translation>
+        </message>
+        <message>
+            <source>Learning rate to a third</source>
+            <translation>学习率降为三分之一</translation>
+        </message>
+        <message>
+            <source>From the next step on; can be changed again at any time</source>
+            <translation>从下一步起生效，可随时再改</translation>
+        </message>
+        <message>
+            <source>Continue</source>
+            <translation type="unfinished">继续</translation>
+        </message>
+        <message>
+            <source>Go on from here as if nothing had happened</source>
+            <translation>从这里继续，不作任何改动</translation>
+        </message>
+        <message>
+            <source>Stop and save</source>
+            <translation type="unfinished">停止并保存</translation>
+        </message>
+        <message>
+            <source>Finish the step, save a checkpoint and the adapter, then end</source>
+            <translation type="unfinished">完成当前步，保存检查点和适配器后结束</translation>
+        </message>
+        <message>
+            <source>The checked samples are not shown to the model any more in this run</source>
+            <translation>本次运行中不再使用勾选的样本</translation>
+        </message>
+        <message>
+            <source>Exclude {count} samples</source>
+            <translation>排除 {count} 条样本</translation>
+        </message>
+        <message>
+            <source>Exclude 1 sample</source>
+            <translation>排除 1 条样本</translation>
+        </message>
+        <message>
+            <source>Exclude {count} samples and continue</source>
+            <translation>排除 {count} 条样本并继续</translation>
+        </message>
+        <message>
+            <source>Exclude 1 sample and continue</source>
+            <translation>排除 1 条样本并继续</translation>
+        </message>
+    </context>
+    <context>
         <name>AlarmsCard</name>
         <message>
             <source>None so far. Loss, gradients and progress are watched.</source>
@@ -20,12 +146,82 @@
             <translation>告警</translation>
         </message>
         <message>
+            <source>See the batch</source>
+            <translation>查看该批次</translation>
+        </message>
+        <message>
+            <source>Details</source>
+            <translation type="unfinished">详情</translation>
+        </message>
+        <message>
+            <source>What was seen, why, and what can be done</source>
+            <translation>现象、原因与对策</translation>
+        </message>
+        <message>
             <source>Show step {step}</source>
             <translation>查看第 {step} 步</translation>
         </message>
         <message>
             <source>Step {step}: {title}</source>
             <translation>第 {step} 步：{title}</translation>
+        </message>
+    </context>
+    <context>
+        <name>AskCard</name>
+        <message>
+            <source>See why, and the batch</source>
+            <translation>查看原因与批次</translation>
+        </message>
+        <message>
+            <source>Paused at step {step}: {title}</source>
+            <translation>在第 {step} 步暂停：{title}</translation>
+        </message>
+        <message>
+            <source>How shall it go on?</source>
+            <translation>如何继续？</translation>
+        </message>
+    </context>
+    <context>
+        <name>BatchCard</name>
+        <message>
+            <source>Reading the batch …</source>
+            <translation>正在读取该批次……</translation>
+        </message>
+        <message>
+            <source>No batch was kept for this alarm: it is not about single samples.</source>
+            <translation>此告警与具体样本无关，没有保留批次。</translation>
+        </message>
+        <message>
+            <source>The batch that did it</source>
+            <translation>触发告警的批次</translation>
+        </message>
+        <message>
+            <source>The sample as the model reads it</source>
+            <translation>模型读到的样本</translation>
+        </message>
+        <message>
+            <source>learned</source>
+            <translation>参与训练</translation>
+        </message>
+        <message>
+            <source>read only</source>
+            <translation>仅作上下文</translation>
+        </message>
+        <message>
+            <source>Step {step}, epoch {epoch}: loss {loss}, gradient norm {norm}, learning rate {rate}.</source>
+            <translation>第 {step} 步，轮次 {epoch}：损失 {loss}，梯度范数 {norm}，学习率 {rate}。</translation>
+        </message>
+        <message>
+            <source>{count} more samples are not listed.</source>
+            <translation>另有 {count} 条样本未列出。</translation>
+        </message>
+        <message>
+            <source>Sample {number} · {place}</source>
+            <translation>样本 {number} · {place}</translation>
+        </message>
+        <message>
+            <source>… {count} more characters</source>
+            <translation>……还有 {count} 个字符</translation>
         </message>
     </context>
     <context>
@@ -123,17 +319,6 @@
         <message>
             <source>tok/s</source>
             <translation>token/s</translation>
-        </message>
-    </context>
-    <context>
-        <name>PlanCard</name>
-        <message>
-            <source>What will happen</source>
-            <translation>训练计划</translation>
-        </message>
-        <message>
-            <source>Start training</source>
-            <translation>开始训练</translation>
         </message>
     </context>
     <context>
@@ -311,6 +496,25 @@
         <message>
             <source>Eval loss {before} → {after}</source>
             <translation>评估损失 {before} → {after}</translation>
+        </message>
+    </context>
+    <context>
+        <name>RunMarks</name>
+        <message>
+            <source>Best checkpoint so far</source>
+            <translation>目前最佳检查点</translation>
+        </message>
+        <message>
+            <source>Checkpoint</source>
+            <translation>检查点</translation>
+        </message>
+        <message>
+            <source>Rolled back from step {step} to step {to_step}</source>
+            <translation>从第 {step} 步回滚到第 {to_step} 步</translation>
+        </message>
+        <message>
+            <source>Learning rate × {scale}</source>
+            <translation>学习率 × {scale}</translation>
         </message>
     </context>
     <context>
@@ -509,6 +713,37 @@
         </message>
     </context>
     <context>
+        <name>SampleTable</name>
+        <message>
+            <source>Samples of the batch, highest loss first</source>
+            <translation>该批次的样本，损失高者在前</translation>
+        </message>
+        <message>
+            <source>Sample</source>
+            <translation>样本</translation>
+        </message>
+        <message>
+            <source>Where</source>
+            <translation>位置</translation>
+        </message>
+        <message>
+            <source>Tokens</source>
+            <translation>token 数</translation>
+        </message>
+        <message>
+            <source>Loss</source>
+            <translation type="unfinished">损失</translation>
+        </message>
+        <message>
+            <source>Tokens of the sample; in brackets those that are learned</source>
+            <translation>样本的 token 数，括号内为参与训练的数量</translation>
+        </message>
+        <message>
+            <source>{number}, excluded</source>
+            <translation>{number}，已排除</translation>
+        </message>
+    </context>
+    <context>
         <name>SamplesCard</name>
         <message>
             <source>Answers</source>
@@ -528,66 +763,14 @@
         </message>
     </context>
     <context>
-        <name>TrainForm</name>
+        <name>StoryCard</name>
         <message>
-            <source>Choose data</source>
-            <translation>选择数据</translation>
+            <source>Step {step} · {title}</source>
+            <translation>第 {step} 步 · {title}</translation>
         </message>
         <message>
-            <source>{count} {split}</source>
-            <translation>{split} {count}</translation>
-        </message>
-        <message>
-            <source>Samples: {list}</source>
-            <translation>样本：{list}</translation>
-        </message>
-        <message>
-            <source>What to train</source>
-            <translation>训练什么</translation>
-        </message>
-        <message>
-            <source>How to train</source>
-            <translation>怎样训练</translation>
-        </message>
-        <message>
-            <source>Advanced</source>
-            <translation>高级</translation>
-        </message>
-        <message>
-            <source>More models…</source>
-            <translation>更多模型…</translation>
-        </message>
-        <message>
-            <source>Choose folder…</source>
-            <translation>选择文件夹…</translation>
-        </message>
-        <message>
-            <source>Choose file…</source>
-            <translation>选择文件…</translation>
-        </message>
-        <message>
-            <source>Advanced settings</source>
-            <translation>高级设置</translation>
-        </message>
-        <message>
-            <source>steps</source>
-            <translation>步</translation>
-        </message>
-        <message>
-            <source>passes over the data</source>
-            <translation>遍历数据的遍数</translation>
-        </message>
-        <message>
-            <source>Unit of the training length</source>
-            <translation>训练长度的单位</translation>
-        </message>
-        <message>
-            <source>Made from model and data when empty</source>
-            <translation>留空则由模型和数据名组成</translation>
-        </message>
-        <message>
-            <source>One question a line, at most {count}</source>
-            <translation>每行一个问题，最多 {count} 个</translation>
+            <source>What was found, most telling first</source>
+            <translation>诊断结果，最有力的在前</translation>
         </message>
     </context>
     <context>
@@ -776,355 +959,20 @@
             <translation>正在检查模型和数据……</translation>
         </message>
         <message>
+            <source>{name} waits in the queue</source>
+            <translation>{name} 正在排队</translation>
+        </message>
+        <message>
+            <source>The run did not do it: {reason}</source>
+            <translation>运行未执行该操作：{reason}</translation>
+        </message>
+        <message>
             <source>Saved {name}</source>
             <translation>已保存 {name}</translation>
         </message>
         <message>
             <source>Open the folder</source>
             <translation>打开文件夹</translation>
-        </message>
-    </context>
-    <context>
-        <name>TrainTexts</name>
-        <message>
-            <source>&amp;Model</source>
-            <translation>模型(&amp;M)</translation>
-        </message>
-        <message>
-            <source>The base model; it stays as it is, an adapter is trained beside it.</source>
-            <translation>基础模型本身不变，训练的是附加的适配器。</translation>
-        </message>
-        <message>
-            <source>&amp;Data</source>
-            <translation>数据(&amp;D)</translation>
-        </message>
-        <message>
-            <source>A dataset folder or a JSONL, JSON, CSV or text file.</source>
-            <translation>数据集文件夹，或 JSONL、JSON、CSV、文本文件。</translation>
-        </message>
-        <message>
-            <source>&amp;Preset</source>
-            <translation>预设(&amp;P)</translation>
-        </message>
-        <message>
-            <source>Values to begin with.</source>
-            <translation>一组初始值。</translation>
-        </message>
-        <message>
-            <source>&amp;Length</source>
-            <translation>长度(&amp;L)</translation>
-        </message>
-        <message>
-            <source>How long to train.</source>
-            <translation>训练多久。</translation>
-        </message>
-        <message>
-            <source>&amp;Name</source>
-            <translation>名称(&amp;N)</translation>
-        </message>
-        <message>
-            <source>What this run is called in the list.</source>
-            <translation>此运行在列表中的名称。</translation>
-        </message>
-        <message>
-            <source>&amp;Questions to compare</source>
-            <translation>对比问题(&amp;Q)</translation>
-        </message>
-        <message>
-            <source>Answered before the first and after the last step.</source>
-            <translation>在第一步之前和最后一步之后各回答一次。</translation>
-        </message>
-        <message>
-            <source>Peak learning rate</source>
-            <translation>峰值学习率</translation>
-        </message>
-        <message>
-            <source>Reached after the warm-up; lower it when the loss jumps.</source>
-            <translation>预热结束时达到；若损失跳动，请调低。</translation>
-        </message>
-        <message>
-            <source>Batch size</source>
-            <translation>批大小</translation>
-        </message>
-        <message>
-            <source>Samples that go through the model together; lower it to save memory.</source>
-            <translation>同时通过模型的样本数；调低可节省内存。</translation>
-        </message>
-        <message>
-            <source>samples</source>
-            <translation>条</translation>
-        </message>
-        <message>
-            <source>Gradient accumulation</source>
-            <translation>梯度累积</translation>
-        </message>
-        <message>
-            <source>Batches that make one step: a larger batch without more memory.</source>
-            <translation>多少批合成一步：批次更大而不增加内存。</translation>
-        </message>
-        <message>
-            <source>batches</source>
-            <translation>批</translation>
-        </message>
-        <message>
-            <source>Maximum length</source>
-            <translation>最大长度</translation>
-        </message>
-        <message>
-            <source>Longer samples are cut at the end.</source>
-            <translation>更长的样本会从末尾截断。</translation>
-        </message>
-        <message>
-            <source>tokens</source>
-            <translation>token</translation>
-        </message>
-        <message>
-            <source>LoRA rank</source>
-            <translation>LoRA 秩</translation>
-        </message>
-        <message>
-            <source>Size of the adapter: more can learn more and needs more memory.</source>
-            <translation>适配器的大小：越大学得越多，也更占内存。</translation>
-        </message>
-        <message>
-            <source>LoRA alpha</source>
-            <translation>LoRA alpha</translation>
-        </message>
-        <message>
-            <source>The update is scaled by alpha / rank.</source>
-            <translation>更新量按 alpha / 秩 缩放。</translation>
-        </message>
-        <message>
-            <source>LoRA dropout</source>
-            <translation>LoRA dropout</translation>
-        </message>
-        <message>
-            <source>Share of inputs dropped, against learning by heart.</source>
-            <translation>随机丢弃的输入比例，防止死记硬背。</translation>
-        </message>
-        <message>
-            <source>Target modules</source>
-            <translation>目标模块</translation>
-        </message>
-        <message>
-            <source>Layers that get an adapter, separated by commas, or all-linear.</source>
-            <translation>加适配器的层，以逗号分隔，或 all-linear。</translation>
-        </message>
-        <message>
-            <source>Warm-up</source>
-            <translation>预热</translation>
-        </message>
-        <message>
-            <source>Share of the steps in which the rate rises to its peak, 0 to 1.</source>
-            <translation>学习率升至峰值所占的步数比例，0 到 1。</translation>
-        </message>
-        <message>
-            <source>Final learning rate</source>
-            <translation>最终学习率</translation>
-        </message>
-        <message>
-            <source>The rate ends at this share of its peak, 0 to 1.</source>
-            <translation>结束时学习率与峰值之比，0 到 1。</translation>
-        </message>
-        <message>
-            <source>Weight decay</source>
-            <translation>权重衰减</translation>
-        </message>
-        <message>
-            <source>Of AdamW.</source>
-            <translation>AdamW 的权重衰减。</translation>
-        </message>
-        <message>
-            <source>Clip gradient norm</source>
-            <translation>梯度裁剪</translation>
-        </message>
-        <message>
-            <source>Larger gradients are scaled down to this norm.</source>
-            <translation>更大的梯度会缩小到此范数。</translation>
-        </message>
-        <message>
-            <source>Precision</source>
-            <translation>精度</translation>
-        </message>
-        <message>
-            <source>auto takes bf16 on a card that has it, else fp32.</source>
-            <translation>auto：显卡支持时用 bf16，否则用 fp32。</translation>
-        </message>
-        <message>
-            <source>Device</source>
-            <translation>设备</translation>
-        </message>
-        <message>
-            <source>auto, cpu, cuda or cuda:1.</source>
-            <translation>auto、cpu、cuda 或 cuda:1。</translation>
-        </message>
-        <message>
-            <source>Seed</source>
-            <translation>随机种子</translation>
-        </message>
-        <message>
-            <source>Of data order, adapter and dropout; the same seed gives the same run.</source>
-            <translation>决定数据顺序、适配器和 dropout；种子相同则结果相同。</translation>
-        </message>
-        <message>
-            <source>Evaluate every</source>
-            <translation>评估间隔</translation>
-        </message>
-        <message>
-            <source>0: only before the first and after the last step.</source>
-            <translation>0：仅在第一步之前和最后一步之后。</translation>
-        </message>
-        <message>
-            <source>steps</source>
-            <translation>步</translation>
-        </message>
-        <message>
-            <source>Evaluate on at most</source>
-            <translation>最多评估</translation>
-        </message>
-        <message>
-            <source>Samples of each evaluation split.</source>
-            <translation>每个评估划分的样本数。</translation>
-        </message>
-        <message>
-            <source>Checkpoint every</source>
-            <translation>检查点间隔</translation>
-        </message>
-        <message>
-            <source>0: only at the end and when you ask for it.</source>
-            <translation>0：仅在结束时和手动要求时。</translation>
-        </message>
-        <message>
-            <source>Keep checkpoints</source>
-            <translation>保留检查点</translation>
-        </message>
-        <message>
-            <source>Older ones are removed.</source>
-            <translation>更旧的会被删除。</translation>
-        </message>
-        <message>
-            <source>Alarm above gradient norm</source>
-            <translation>梯度范数告警上限</translation>
-        </message>
-        <message>
-            <source>Only an alarm; training goes on.</source>
-            <translation>仅告警，训练继续。</translation>
-        </message>
-        <message>
-            <source>Alarm without a step for</source>
-            <translation>停滞告警时间</translation>
-        </message>
-        <message>
-            <source>Or ten usual steps, whichever is longer.</source>
-            <translation>或十步的通常用时，取较长者。</translation>
-        </message>
-        <message>
-            <source>s</source>
-            <translation>秒</translation>
-        </message>
-        <message>
-            <source>Choose one.</source>
-            <translation>请选择一项。</translation>
-        </message>
-        <message>
-            <source>Must be above {limit}.</source>
-            <translation>必须大于 {limit}。</translation>
-        </message>
-        <message>
-            <source>Must be at least {limit}.</source>
-            <translation>不得小于 {limit}。</translation>
-        </message>
-        <message>
-            <source>Must be below {limit}.</source>
-            <translation>必须小于 {limit}。</translation>
-        </message>
-        <message>
-            <source>Must be at most {limit}.</source>
-            <translation>不得大于 {limit}。</translation>
-        </message>
-        <message>
-            <source>Name at least one.</source>
-            <translation>请至少填写一项。</translation>
-        </message>
-        <message>
-            <source>At most {limit}.</source>
-            <translation>最多 {limit} 个。</translation>
-        </message>
-        <message>
-            <source>At most {limit} characters.</source>
-            <translation>最多 {limit} 个字符。</translation>
-        </message>
-        <message>
-            <source>Must be a whole number.</source>
-            <translation>必须是整数。</translation>
-        </message>
-        <message>
-            <source>Must be a number.</source>
-            <translation>必须是数字。</translation>
-        </message>
-        <message>
-            <source>One of auto, cpu, cuda, cuda:0, cuda:1 …</source>
-            <translation>可填 auto、cpu、cuda、cuda:0、cuda:1 等。</translation>
-        </message>
-        <message>
-            <source>The warm-up must be shorter than the run.</source>
-            <translation>预热必须短于整个运行。</translation>
-        </message>
-        <message>
-            <source>This value is not possible.</source>
-            <translation>此值无效。</translation>
-        </message>
-        <message>
-            <source>Steps</source>
-            <translation>步数</translation>
-        </message>
-        <message>
-            <source>Passes</source>
-            <translation>遍数</translation>
-        </message>
-        <message>
-            <source>Samples a step</source>
-            <translation>每步样本</translation>
-        </message>
-        <message>
-            <source>{count} steps</source>
-            <translation>{count} 步</translation>
-        </message>
-        <message>
-            <source>Training</source>
-            <translation>训练</translation>
-        </message>
-        <message>
-            <source>{count} samples</source>
-            <translation>{count} 条样本</translation>
-        </message>
-        <message>
-            <source>Evaluation</source>
-            <translation>评估</translation>
-        </message>
-        <message>
-            <source>Parameters</source>
-            <translation>参数量</translation>
-        </message>
-        <message>
-            <source>Weights</source>
-            <translation>权重大小</translation>
-        </message>
-        <message>
-            <source>{free} of {total} GiB</source>
-            <translation>{free} / {total} GiB</translation>
-        </message>
-        <message>
-            <source>Free on {card}</source>
-            <translation>{card} 可用</translation>
-        </message>
-        <message>
-            <source>Free memory</source>
-            <translation>可用内存</translation>
-        </message>
-        <message>
-            <source>Choose a model and data to see the plan.</source>
-            <translation>选择模型和数据后显示计划。</translation>
         </message>
     </context>
 </TS>
