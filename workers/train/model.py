@@ -12,7 +12,7 @@ from core.protocol.events import Finding
 from workers.train.adapters import add_adapter as add_adapter
 from workers.train.device import Place
 from workers.train.model_files import stored_dtype
-from workers.train.quantization import quantization_config
+from workers.train.quantization import hold_still, quantization_config
 
 if TYPE_CHECKING:
     from core.catalog.model_info import ModelInfo
@@ -107,6 +107,7 @@ def load_base(
             detail=f"{len(missing)} tensors are missing, first {missing[0]}",
         )
     model.requires_grad_(False)
+    hold_still(model)
     stored = stored_dtype(info.dtype)
     context = int(getattr(model.config, "max_position_embeddings", 0) or 0)
     return BaseModel(model, tokenizer, Path(str(info.path)), context, _rows(model), stored)

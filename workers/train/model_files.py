@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,9 @@ def save_model(model: Any, tokenizer: Any, folder: Path, dtype: torch.dtype) -> 
     Raises:
         AppError: `disk.full`, which safetensors itself reports without its cause.
     """
-    was = model.config.dtype
-    model.config.dtype = dtype
     try:
         model.save_pretrained(folder, state_dict=_cast(model, dtype))
+        _name_dtype(folder / "config.json", dtype)
         save_tokenizer(tokenizer, folder)
     except Exception as e:
         if "No space left" in str(e):
@@ -50,8 +50,6 @@ def save_model(model: Any, tokenizer: Any, folder: Path, dtype: torch.dtype) -> 
                 detail=str(e),
             ) from e
         raise
-    finally:
-        model.config.dtype = was
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
@@ -64,6 +62,13 @@ def save_fallback_template(tokenizer: Any, folder: Path) -> None:
     """Where the model had no template, the one that was trained with goes along."""
     if tokenizer.chat_template == FALLBACK_TEMPLATE:
         (folder / "chat_template.jinja").write_text(FALLBACK_TEMPLATE, "utf-8")
+
+
+def _name_dtype(config: Path, dtype: torch.dtype) -> None:
+    """`save_pretrained` names the dtype in memory, not the one that was written."""
+    values = json.loads(config.read_text("utf-8"))
+    values["dtype"] = str(dtype).removeprefix("torch.")
+    config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _cast(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:

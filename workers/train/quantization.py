@@ -56,6 +56,17 @@ def quantization_config(spec: TrainSpec, compute_dtype: torch.dtype) -> Any | No
     )
 
 
+def hold_still(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights at the first evaluation.
+
+    On processors with AVX512-BF16 it does so in version 0.50, with scales rounded to bf16 and no
+    exact way back: evaluating would change the very weights that an adapter is fitted to.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def need_bitsandbytes(feature: str) -> None:
     """Refuse before anything is loaded.
 
