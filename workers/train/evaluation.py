@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,13 +12,15 @@ import torch
 from core.protocol.events import EvalDone, SampleGenerated
 from workers.harness.context import WorkerContext
 from workers.train.batches import Rows, make_batch
-from workers.train.encoding import Encoder
+from workers.train.encoding import Encoded, Encoder
 from workers.train.objective import Objective
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 MAX_NEW_TOKENS = 128
+ANSWERS_S = 60.0
+"""For all prompts of one evaluation."""
 _SAY_EVERY_S = 0.5
 
 
@@ -40,11 +44,12 @@ class Evaluator:
         self._objective = objective
         self._batch_size = batch_size
         self._pad_id = pad_id
+        self._answer_until = 0.0
         self._flat = flat
 
-    def run(self, splits: dict[str, Rows], step: int) -> dict[str, float]:
+    def run(self, splits: dict[str, Rows], step: int) -> list[EvalDone]:
         """Loss by split, each said as `train.eval`; a stop leaves the rest out."""
-        losses: dict[str, float] = {}
+        done: list[EvalDone] = []
         self._model.eval()
         try:
             for split, rows in splits.items():
@@ -53,10 +58,19 @@ class Evaluator:
                 if event is None:
                     break
                 self._ctx.reporter.emit(event)
-                losses[split] = event.loss
+                done.append(event)
         finally:
             self._model.train()
-        return losses
+        return done
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """No dropout and no gradients meanwhile."""
+        return _quiet(self._model)
+
+    def mean_loss(self, row: Encoded) -> float:
+        """Of one row over its target tokens, in nats. Call inside `quiet`."""
+        batch = make_batch([row], self._pad_id).to(self._accelerator.device)
+        return float(self._objective.nll_sum(batch).item()) / row.target_tokens
 
     @torch.no_grad()
     def _loss(self, split: str, rows: Rows, step: int) -> EvalDone | None:
@@ -84,11 +98,12 @@ class Evaluator:
 
     @torch.no_grad()
     def answer(self, prompts: tuple[str, ...], encoder: Encoder, tokenizer: Any, step: int) -> None:
-        """Say the model's greedy answers; a failure costs the answer, never the run."""
+        """Say the model's greedy answers, as far as `ANSWERS_S` goes."""
+        self._answer_until = time.monotonic() + ANSWERS_S
         self._model.eval()
         try:
             for prompt in prompts:
-                if self._ctx.stop_requested:
+                if self._is_enough():
                     return
                 text = self._generate(encoder.prompt_ids(prompt), tokenizer)
                 self._ctx.reporter.emit(SampleGenerated(step=step, prompt=prompt, answer=text))
@@ -116,4 +131,19 @@ class Evaluator:
         return str(tokenizer.decode(output[0, len(ids) :], skip_special_tokens=True)).strip()
 
     def _stop(self, ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
-        return torch.full((ids.shape[0],), self._ctx.stop_requested, device=ids.device)
+        return torch.full((ids.shape[0],), self._is_enough(), device=ids.device)
+
+    def _is_enough(self) -> bool:
+        # Where all must make every forward pass together, no clock of one of them may decide.
+        late = time.monotonic() > self._answer_until and not self._ctx.team.in_step
+        return self._ctx.stop_requested or late
+
+
+@contextmanager
+def _quiet(model: Any) -> Iterator[None]:
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train()

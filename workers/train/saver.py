@@ -14,7 +14,7 @@ from core.errors import AppError
 from core.protocol.events import AlarmRaised, ArtifactSaved, CheckpointSaved
 from workers.harness.context import WorkerContext
 from workers.train import checkpoint, checkpoint_files, model_files, trained_state
-from workers.train.checkpoint import TrainerState
+from workers.train.checkpoint import Contents, TrainerState
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +45,58 @@ class Saver:
         if self._last_step == state.step:
             return None
         self._ctx.reporter.phase("saving")
+        error = self._write(
+            checkpoint.collect(self._model, self._optimizer, state, copy=False), state
+        )
+        if error is None:
+            self._last_step = state.step
+        return error
+
+    def now_best(self, state: TrainerState) -> bool:
+        """Say of the checkpoint of this step that it is the best; false when there is none."""
+        if self._last_step != state.step:
+            return False
+        folder = self._ctx.run.checkpoints / checkpoint_files.folder_name(state.step)
+        self._say(folder, state.step, best=True)
+        return True
+
+    def older(self, contents: Contents, now: TrainerState) -> AppError | None:
+        """Write a state of before as its own checkpoint; `now` says which must be kept."""
+        self._ctx.reporter.phase("saving")
+        return self._write(contents, now)
+
+    def went_back(self, contents: Contents) -> AppError | None:
+        """After a rollback: nothing newer than `contents` is left, and they are on disk."""
+        self._ctx.reporter.phase("saving")
         try:
-            folder = checkpoint.save(self._ctx.run, self._model, self._optimizer, state)
+            with atomic_io.disk_errors(self._ctx.run.checkpoints):
+                checkpoint_files.remove_after(self._ctx.run, contents.state.step)
         except AppError as e:
-            return self._failed(e, state.step)
-        self._last_step = state.step
+            return self._failed(e, contents.state.step)
+        error = self._write(contents, contents.state)
+        self._last_step = None if error else contents.state.step
+        return error
+
+    def _write(self, contents: Contents, now: TrainerState) -> AppError | None:
+        step = contents.state.step
+        try:
+            folder = checkpoint.write(self._ctx.run, self._model, contents)
+        except AppError as e:
+            return self._failed(e, step)
+        self._say(folder, step, best=now.best.get("step") == step)
+        protected = {int(now.best["step"])} if now.best else set()
+        checkpoint_files.prune(self._ctx.run, self._keep, {*protected, *now.protected})
+        return None
+
+    def _say(self, folder: Path, step: int, *, best: bool) -> None:
         self._ctx.reporter.emit(
             CheckpointSaved(
-                step=state.step,
+                step=step,
                 path=folder.relative_to(self._ctx.run.path).as_posix(),
                 size_bytes=checkpoint_files.folder_bytes(folder),
+                best=best,
             )
         )
-        checkpoint_files.prune(self._ctx.run, self._keep)
-        return None
 
     def is_saved(self, step: int) -> None:
         """A resumed run has the checkpoint of this step already; it is not written over."""

@@ -1,8 +1,8 @@
 """Healthy states of a run that a rollback can return to.
 
 An adapter with its optimizer is megabytes: copies are kept in the computer's memory, every few
-steps. A whole model is not; there the checkpoints on disk have to do. Those also serve a run that
-was resumed a moment ago and has no copies yet.
+steps. A large model trained whole is not; there the checkpoints on disk have to do. Those also
+serve a run that was resumed a moment ago and has no copies yet.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
+import psutil
+
 from core.errors import AppError
 from core.runlog.run_dir import RunDir
 from workers.train import checkpoint, checkpoint_files
 from workers.train.checkpoint import Contents
+
+MEMORY_SHARE = 0.25
+"""Of the computer's free memory, for all copies together."""
+MAX_BYTES = 8 * 1024**3
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +33,12 @@ class Snapshot:
 
     contents: Contents
     source: Source
+
+
+def affordable(trainable: int, wanted: int) -> int:
+    """How many copies of so many trained weights fit: fp32 weight and two moments each."""
+    room = min(MAX_BYTES, MEMORY_SHARE * psutil.virtual_memory().available)
+    return min(wanted, int(room // (12 * max(trainable, 1))))
 
 
 class Snapshots:
@@ -43,6 +55,11 @@ class Snapshots:
         self._keep = keep
         self._every_steps = every_steps
         self._copies: dict[int, Contents] = {}
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether copies are kept at all."""
+        return self._keep > 0
 
     @property
     def steps(self) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class StepNumbers:
     grad_norm: float
     """Before clipping."""
     skipped: bool
-    """Loss or norm was not finite: the weights were left alone."""
+    """Loss or norm was not finite, or an outlier: the weights were left alone."""
 
 
 class Stepper:
@@ -59,29 +60,47 @@ class Stepper:
         self._clip = max_grad_norm
         self._team = team or Team()
         self._strategy = strategy or Strategy(self._team, ParallelSpec())
+        self.gives_up: Callable[[], bool] = _never
+        """Asked between micro-batches; true drops the window. For one process alone: several would
+        have to agree, and that is a wait for every micro-batch."""
+        self.is_outlier: Callable[[float, float], bool] = _never
+        """Of loss and norm; such an update is left out."""
         self._trained = [p for p in model.parameters() if p.requires_grad]
 
-    def step(self, window: Window, learning_rate: float) -> StepNumbers:
-        """Learn from one window at `learning_rate`."""
+    def step(self, window: Window, learning_rate: float) -> StepNumbers | None:
+        """Learn from one window at `learning_rate`; None when it was dropped, with no trace but
+        the random numbers drawn for it.
+        """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        nll = self._strategy.sum_loss(self.accumulate(window))
+        accumulated = self.accumulate(window)
+        if accumulated is None:
+            self._optimizer.zero_grad()
+            return None
+        nll = self._strategy.sum_loss(accumulated)
         norm = self._strategy.clip(self._accelerator, self._trained, self._clip)
         loss, grad_norm = torch.stack((nll / window.target_tokens, norm.to(nll))).tolist()
         skipped = not (math.isfinite(loss) and math.isfinite(grad_norm))
+        skipped = skipped or self.is_outlier(loss, grad_norm)
         self._strategy.update(self._accelerator, self._optimizer, skipped=skipped)
         return StepNumbers(loss, grad_norm, skipped)
 
-    def accumulate(self, window: Window) -> torch.Tensor:
+    def accumulate(self, window: Window) -> torch.Tensor | None:
         """Gradients of this process's share of the window's mean; the sum of its losses, still on
-        the device.
+        the device. None when a stop was asked for between two micro-batches.
         """
         device = self._accelerator.device
         total = torch.zeros((), device=device)
         for batch, counts in own_share(window.batches, self._team):
+            if self.gives_up():
+                return None
             nll = self._objective.nll_sum(batch.to(device))
             weight = self._strategy.loss_factor / window.target_tokens if counts else 0.0
             self._strategy.backward(self._accelerator, nll * weight)
             if counts:
                 total += nll.detach()
         return total
+
+
+def _never(*_: float) -> bool:
+    return False

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from core.errors import AppError, ErrorCode
-from core.protocol.commands import Command, ContinueCommand, PauseCommand, SaveCommand
-from core.protocol.events import TrainStep
+from core.metrics.eval_mean import mean_eval_loss
+from core.protocol.events import EvalDone, TrainStep
 from workers.harness.context import WorkerContext
-from workers.train import random_state
-from workers.train.batches import Window, make_window
+from workers.train import course, guard, random_state
+from workers.train.checkpoint import TrainerState
+from workers.train.commands import Commands
+from workers.train.evidence import Evidence
+from workers.train.feed import Fed, Feed
+from workers.train.guard import Guard
 from workers.train.parallel.sharing import stir
+from workers.train.parking import Parking
 from workers.train.parts import Parts
 from workers.train.stall_watch import StallWatch
 from workers.train.stepper import StepNumbers
@@ -26,11 +32,22 @@ class Trainer:
     def __init__(self, ctx: WorkerContext, parts: Parts) -> None:
         self._ctx = ctx
         self._parts = parts
-        self._state = parts.state
-        self._watch = StallWatch(parts.detectors, ctx.reporter.emit)
-        self._paused: Command | None = None
-        self._last_loss: float | None = None
+        self._watch = StallWatch(parts.detectors, partial(guard.say, ctx.reporter, parts.spec))
+        self._feed = Feed(parts)
+        self._guard = Guard(ctx, parts, self._watch, Evidence(ctx, parts))
+        parking = Parking(parts, ctx.team.size)
+        self._commands = Commands(ctx, parts, self._guard, parking, self._save)
+        if ctx.team.size == 1:
+            parts.stepper.gives_up = lambda: ctx.stop_requested
+        if parts.spec.guard == "rollback":
+            parts.stepper.is_outlier = parts.detectors.outlier
+        self._last_step: TrainStep | None = None
         self._last_evals: tuple[int, dict[str, float]] = (-1, {})
+
+    @property
+    def _state(self) -> TrainerState:
+        """Never kept: a rollback puts another one in its place."""
+        return self._parts.state
 
     def run(self) -> dict[str, Any]:
         """Train to the end or to a stop, save, and return the facts of the run.
@@ -40,55 +57,51 @@ class Trainer:
         """
         self._ctx.every_beat(self._watch.look)
         if not self._state.step:
-            self._look_before()
+            self._state.evals_before = self._evaluate()
+        self._guard.begin()
         self._ctx.reporter.phase("training")
         while self._state.step < self._parts.extent.total_steps and not self._ctx.stop_requested:
-            self._step()
-            self._between_steps()
+            if self._step():
+                self._between_steps()
         self._watch.rest()
         return self._finish()
 
-    def _look_before(self) -> None:
-        """Losses and answers of the untuned model, to compare with."""
-        self._state.evals_before = self._evaluate()
-        self._answer_prompts()
-
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        """One optimizer step; false when a stop came in its middle and nothing was changed."""
         parts, state = self._parts, self._state
         self._watch.begin()
         begun = time.monotonic()
-        window, samples = self._fetch()
+        fed = self._feed.next(state)
         if parts.generators is not None:
             # Only now: fetching may draw numbers, which the unbroken run had drawn before it saved.
             random_state.restore(state.random, parts.generators)
             parts.generators = None
         stir(parts.spec.seed, state.step, self._ctx.team)
-        rate = parts.schedule.learning_rate(state.step)
-        numbers = parts.stepper.step(window, rate)
-        self._advance(window, samples, numbers)
-        self._say_step(window, numbers, rate, time.monotonic() - begun)
+        rate = course.learning_rate(state, parts.schedule)
+        before = random_state.of_torch()
+        numbers = parts.stepper.step(fed.window, rate)
+        if numbers is None:
+            random_state.restore_torch(before)
+            return False
+        self._advance(fed, numbers)
+        self._say_step(fed, numbers, rate, time.monotonic() - begun)
+        return True
 
-    def _fetch(self) -> tuple[Window, int]:
-        samples = self._parts.extent.window_at(self._state.consumed_samples)
-        parts = self._parts
-        rows = parts.data.train.take(parts.order.window(self._state.consumed_samples, samples))
-        batch_size = parts.spec.per_device_train_batch_size
-        return make_window(rows, batch_size, parts.pad_id, flat=parts.flat), samples
-
-    def _advance(self, window: Window, samples: int, numbers: StepNumbers) -> None:
+    def _advance(self, fed: Fed, numbers: StepNumbers) -> None:
         state = self._state
         state.step += 1
-        state.consumed_samples += samples
-        state.seen_tokens += window.tokens
+        state.consumed_samples += fed.consumed
+        state.data_offset += fed.passed_over
+        state.seen_tokens += fed.window.tokens
         state.updates += not numbers.skipped
         state.skipped_in_a_row = state.skipped_in_a_row + 1 if numbers.skipped else 0
-        self._last_loss = numbers.loss
 
-    def _say_step(self, window: Window, numbers: StepNumbers, rate: float, seconds: float) -> None:
-        now_gib, peak_gib = self._parts.meter.read_gib()
+    def _say_step(self, fed: Fed, numbers: StepNumbers, rate: float, seconds: float) -> None:
+        window, meter = fed.window, self._parts.meter
+        now_gib, peak_gib = meter.read_gib()
         event = TrainStep(
             step=self._state.step,
-            epoch=self._parts.order.epoch_at(self._state.consumed_samples),
+            epoch=self._feed.epoch(self._state),
             loss=numbers.loss,
             grad_norm=numbers.grad_norm,
             learning_rate=rate,
@@ -98,9 +111,13 @@ class Trainer:
             memory_gib=now_gib,
             peak_memory_gib=peak_gib,
             update_skipped=numbers.skipped,
+            reserved_memory_gib=meter.reserved_gib,
+            trained_share=window.target_tokens / window.tokens,
+            lr_scale=course.lr_scale(self._state),
         )
+        self._last_step = event
         self._ctx.reporter.emit(event)
-        self._watch.observe(event)
+        self._guard.look(event, fed)
 
     def _between_steps(self) -> None:
         spec, step = self._parts.spec, self._state.step
@@ -115,60 +132,61 @@ class Trainer:
         self._obey()
 
     def _obey(self) -> None:
-        """Do what faces asked for; a pause is waited out here, with the model kept."""
-        self._take_commands()
-        while self._paused and not self._ctx.stop_requested:
+        """Do what faces asked for; a pause is waited out here."""
+        self._commands.obey()
+        while self._guard.paused and not self._ctx.stop_requested:
             self._watch.rest()
             self._ctx.stop.wait(0.1)
-            self._take_commands()
-
-    def _take_commands(self) -> None:
-        for command in self._ctx.control.poll():
-            match command:
-                case SaveCommand():
-                    error = self._save()
-                    self._ctx.reporter.phase("training")
-                    self._ctx.control.acknowledge(command, error is None, str(error or ""))
-                case PauseCommand():
-                    self._paused = command
-                    self._ctx.control.acknowledge(command)
-                case ContinueCommand():
-                    self._paused = None
-                    self._ctx.control.acknowledge(command)
+            self._commands.obey()
 
     def _save(self) -> AppError | None:
         self._watch.rest()
-        self._state.detectors = self._parts.detectors.state()
-        self._state.scaler = self._parts.scaler.state_dict() if self._parts.scaler else {}
+        self._guard.complete()
         return self._parts.saver.checkpoint(self._state)
 
     def _evaluate(self) -> dict[str, float]:
+        """Losses by split and answers to the user's prompts, as the model is now."""
         self._watch.rest()
-        losses = self._parts.evaluator.run(self._parts.data.evals, self._state.step)
-        self._last_evals = (self._state.step, losses)
+        parts, step = self._parts, self._state.step
+        done = parts.evaluator.run(parts.data.evals, step)
+        losses = {event.split: event.loss for event in done}
+        self._last_evals = (step, losses)
+        parts.evaluator.answer(parts.spec.sample_prompts, parts.encoder, parts.tokenizer, step)
+        if self._last_step is not None and step:
+            alarms = [alarm for event in done for alarm in self._watch.observe_eval(event)]
+            self._guard.deal(alarms, self._last_step)
+            self._keep_best(done)
         return losses
 
-    def _answer_prompts(self) -> None:
-        parts = self._parts
-        parts.evaluator.answer(
-            parts.spec.sample_prompts, parts.encoder, parts.tokenizer, self._state.step
-        )
+    def _keep_best(self, done: list[EvalDone]) -> None:
+        """An adapter is saved whenever it is the best so far; a whole model is too large for it,
+        there the best of the checkpoints that are due is meant.
+        """
+        spec, state = self._parts.spec, self._state
+        loss = mean_eval_loss(done)
+        if not spec.keep_best or loss is None or loss >= state.best.get("loss", float("inf")):
+            return
+        if spec.method == "lora" or _due(state.step, spec.save_steps):
+            state.best = {"step": state.step, "loss": loss}
+            if not self._parts.saver.now_best(state):
+                self._save()
 
     def _give_up_if_lost(self) -> None:
-        if self._state.skipped_in_a_row >= SKIPS_BEFORE_GIVING_UP:
-            self._save()
-            raise AppError(
-                ErrorCode.TRAIN_DIVERGED,
-                step=self._state.step,
-                detail=f"{self._state.skipped_in_a_row} steps in a row had no finite gradient",
-            )
+        if self._guard.paused or self._state.skipped_in_a_row < SKIPS_BEFORE_GIVING_UP:
+            return
+        self._save()
+        raise AppError(
+            ErrorCode.TRAIN_DIVERGED,
+            step=self._state.step,
+            detail=f"{self._state.skipped_in_a_row} steps in a row had no finite gradient",
+        )
 
     def _finish(self) -> dict[str, Any]:
         """Save first; then evaluate, which may take longer than the user wants to wait."""
         state = self._state
         result: dict[str, Any] = {"steps": state.step, "adapter": None, "model": None}
-        if self._last_loss is not None:
-            result["final_loss"] = self._last_loss
+        if self._last_step is not None:
+            result["final_loss"] = self._last_step.loss
         if state.step and not state.updates:
             raise AppError(
                 ErrorCode.TRAIN_DIVERGED, step=state.step, detail="no step had a finite gradient"
@@ -176,16 +194,11 @@ class Trainer:
         if state.step and self._ctx.stop.save:
             self._save()
             result |= self._parts.saver.result()
-        if not self._ctx.stop_requested:
-            self._look_after()
+        if not self._ctx.stop_requested and self._last_evals[0] != state.step:
+            self._evaluate()
         result["eval_before"] = state.evals_before
         result["eval_after"] = self._last_evals[1] if self._last_evals[0] == state.step else {}
         return result
-
-    def _look_after(self) -> None:
-        if self._last_evals[0] != self._state.step:
-            self._evaluate()
-        self._answer_prompts()
 
 
 def _due(step: int, every: int) -> bool:
