@@ -28,6 +28,64 @@ TRAIN_NOTES: dict[str, Words] = {
         "分词器的 token 多于模型的词向量行数：已由 {before} 行扩展为 {after} 行，"
         "新行以其余各行的均值初始化。",
     ),
+    "double_bos": Words(
+        "{count} of {total} samples begin with the start token twice. Remove it from the data: "
+        "the chat template adds it.",
+        "{total} 条样本中有 {count} 条以两个起始 token 开头。对话模板会自动添加，请从数据中删去。",
+    ),
+    "end_token_missing": Words(
+        "{count} of {total} samples teach no end token: the model may not learn when to stop.",
+        "{total} 条样本中有 {count} 条不包含结束 token，模型可能学不会何时停止。",
+    ),
+    "sample_cut": Words(
+        "{count} of {total} samples are longer than {limit} tokens and are cut at the end; the "
+        "longest has {longest}.",
+        "{total} 条样本中有 {count} 条超过 {limit} 个 token，末尾将被截断，最长 {longest} 个。",
+    ),
+    "nothing_trained": Words(
+        "{count} of {total} samples have nothing to learn from within {limit} tokens and are left "
+        "out.",
+        "{total} 条样本中有 {count} 条在 {limit} 个 token 内没有可训练内容，已跳过。",
+    ),
+    "thoughts_stripped": Words(
+        "Thoughts (<think>) were removed from the answers of {count} of {total} samples.",
+        "已从 {total} 条样本中的 {count} 条回答里去除思考内容（<think>）。",
+    ),
+    "thoughts_restored": Words(
+        "The chat template would delete what was thought in {count} of {total} samples; it is "
+        "trained all the same.",
+        "对话模板会删除 {total} 条样本中 {count} 条的思考内容，训练时已保留。",
+    ),
+    "template_fallback": Words(
+        "The model has no chat template: DeepSeek-LLM's is used, and saved with the result.",
+        "模型没有对话模板：将使用 DeepSeek-LLM 的模板，并随结果一起保存。",
+    ),
+    "context_shorter": Words(
+        "Samples are cut to {context} tokens, all that the model can read, instead of {seq_len}.",
+        "模型最多只能读取 {context} 个 token，样本将按此截断，而不是 {seq_len}。",
+    ),
+    "packed": Words(
+        "{samples} samples are packed into {rows} rows an epoch; {percent} % of their places hold "
+        "a token.",
+        "每轮将 {samples} 条样本拼接为 {rows} 行，{percent}% 的位置为有效 token。",
+    ),
+    "packed_by_positions": Words(
+        "This architecture keeps packed samples apart by their positions, which takes more memory.",
+        "该模型架构通过位置编号隔离拼接的样本，占用的内存较多。",
+    ),
+    "whole_logits_head": Words(
+        "The loss is not computed piece by piece: the model's last layer is quantized, has a bias "
+        "or carries an adapter.",
+        "未能分块计算损失：模型的输出层经过量化、带偏置或挂有适配器。",
+    ),
+    "whole_logits_changed": Words(
+        "The loss is not computed piece by piece: this model scales or caps its logits.",
+        "未能分块计算损失：该模型会对 logits 进行缩放或截断。",
+    ),
+    "whole_logits_model": Words(
+        "The loss is not computed piece by piece: this architecture cannot choose the positions.",
+        "未能分块计算损失：该模型架构不支持只计算部分位置。",
+    ),
     "gradient_checkpointing_not_supported": Words(
         "This architecture cannot compute activations again: gradient checkpointing is off.",
         "该模型架构不支持重算激活：梯度检查点未启用。",
@@ -40,6 +98,47 @@ TRAIN_NOTES: dict[str, Words] = {
     "activation_offload_needs_checkpointing": Words(
         "Activations are not offloaded: that needs gradient checkpointing, full or selective.",
         "未卸载激活：该功能需要启用梯度检查点（完全或选择性）。",
+    ),
+    "fast_kernels_not_for_architecture": Words(
+        "DeepDeck's fast kernels do not know this architecture ({what}): {layers} layers run as "
+        "transformers wrote them, slower and with more memory.",
+        "DeepDeck 加速内核尚不支持该架构（{what}）：{layers} 层按 transformers 原样运行，"
+        "速度较慢、显存占用较多。",
+    ),
+    "fast_kernels_not_for_adapter": Words(
+        "DeepDeck's fast kernels are for plain LoRA; with {what}, {layers} layers run as "
+        "transformers wrote them, slower and with more memory.",
+        "DeepDeck 加速内核只支持普通 LoRA；使用 {what} 时，{layers} 层按 transformers 原样运行，"
+        "速度较慢、显存占用较多。",
+    ),
+    "fast_kernels_not_for_weights": Words(
+        "DeepDeck's fast kernels are for adapters on whole, frozen weights in 4 or 16 bits; with "
+        "this model ({what}), {layers} layers run as transformers wrote them.",
+        "DeepDeck 加速内核只支持在完整、冻结的 4 位或 16 位权重上训练适配器；"
+        "该模型（{what}）的 {layers} 层按 transformers 原样运行。",
+    ),
+    "fast_kernels_not_on_card": Words(
+        "DeepDeck's fast kernels need an NVIDIA card of 2020 or later and the package triton: "
+        "training runs without them, slower and with more memory.",
+        "DeepDeck 加速内核需要 2020 年或更新的 NVIDIA 显卡以及 triton 软件包："
+        "本次训练未使用，速度较慢、显存占用较多。",
+    ),
+    "liger_needs_card": Words(
+        "The kernels of liger-kernel are not used: they need a graphics card.",
+        "未使用 liger-kernel 的内核：需要显卡。",
+    ),
+    "liger_not_installed": Words(
+        "The kernels of liger-kernel are not used: the package is not installed.",
+        "未使用 liger-kernel 的内核：未安装该软件包。",
+    ),
+    "liger_not_for_architecture": Words(
+        "The kernels of liger-kernel are not used: DeepDeck applies them to Llama, Qwen2 and Qwen3 "
+        "only, not to {what}.",
+        "未使用 liger-kernel 的内核：仅用于 Llama、Qwen2 和 Qwen3，不支持 {what}。",
+    ),
+    "torch_compile_not_for_fast_layers": Words(
+        "{layers} layers run on DeepDeck's own kernels, which are not compiled again.",
+        "{layers} 层使用 DeepDeck 自带内核，不再另行编译。",
     ),
 }
 

@@ -124,7 +124,7 @@ def test_a_scale_of_rslora_is_kept() -> None:
     compare(*pair("llama", ALL, "full", use_rslora=True), near=2e-5)
 
 
-def refused(**lora: Any) -> dict[str, int]:
+def refused(**lora: Any) -> dict[tuple[str, str], int]:
     model = model_of("llama", ALL, **lora)
     plain = copy.deepcopy(model)
     report = accelerate(model, without_kernels=True)
@@ -138,22 +138,22 @@ def refused(**lora: Any) -> dict[str, int]:
 
 
 def test_dropout_keeps_the_plain_path() -> None:
-    assert refused(lora_dropout=0.1) == {"dropout on the adapter's input": 2}
+    assert refused(lora_dropout=0.1) == {("adapter", "dropout"): 2}
 
 
 def test_dora_keeps_the_plain_path() -> None:
-    assert refused(use_dora=True) == {"a variant of LoRA (DoRA)": 2}
+    assert refused(use_dora=True) == {("adapter", "DoRA"): 2}
 
 
 def test_adapters_with_a_bias_keep_the_plain_path() -> None:
-    assert refused(lora_bias=True) == {"adapters with bias": 2}
+    assert refused(lora_bias=True) == {("adapter", "bias"): 2}
 
 
 def test_trained_base_weights_keep_the_plain_path() -> None:
     model = model_of("llama", SOME)
     model.base_model.model.model.layers[0].mlp.up_proj.weight.requires_grad_()
     report = accelerate(model, without_kernels=True)
-    assert (report.fast_layers, report.reasons) == (1, {"base weights are trained": 1})
+    assert (report.fast_layers, report.reasons) == (1, {("weights", "trained"): 1})
 
 
 @pytest.mark.parametrize("arch", ["deepseek_v2", "deepseek_v3"])
@@ -161,12 +161,12 @@ def test_other_architectures_are_left_alone_and_said(arch: str) -> None:
     model = model_of(arch, ["o_proj"])
     report = accelerate(model, without_kernels=True)
     assert (report.fast_layers, report.layers) == (0, 2)
-    assert "has no fast form" in str(report)
+    assert next(iter(report.reasons))[0] == "architecture"
 
 
 def test_without_a_card_nothing_changes() -> None:
     report = accelerate(model_of("llama", SOME))
-    assert str(report) == "0 of 2 layers fast (2 x no Triton kernels on this device)"
+    assert str(report) == "0 of 2 layers fast (2 x card Triton)"
 
 
 def test_switched_off_adapters_are_off() -> None:

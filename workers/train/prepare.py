@@ -13,7 +13,7 @@ from core.config.train import TrainSpec
 from core.datasets import open_dataset
 from core.divergence import Detectors, DetectorSettings
 from workers.harness.context import WorkerContext
-from workers.train import attention, model, random_state
+from workers.train import attention, model, random_state, speed
 from workers.train.adapters import Trained, make_trainable
 from workers.train.checkpoint import TrainerState
 from workers.train.data import RunData, encode_dataset
@@ -55,9 +55,11 @@ def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMete
     largest_id = max(rows.largest_id for rows in (data.train, *data.evals.values()))
     notes = model.fit_vocabulary(base, largest_id, trains_all=spec.method == "full")
     random_state.seed_all(spec.seed)
+    notes += speed.patch_base(base.model, spec, place)
     trained = make_trainable(base, spec, place)
     notes += [*trained.notes, *wide_weights_notes(base.model, spec)]
     notes += save_memory(base.model, spec, place)
+    notes += speed.speed_up(trained.model, spec, place)
     trained = replace(trained, notes=tuple(notes))
     return _assemble(ctx, spec, place, meter, base, trained, data, encoder, order, schedule, flat)
 

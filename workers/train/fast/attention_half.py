@@ -77,10 +77,9 @@ class _NormProjectRotate(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstreams: torch.Tensor) -> tuple[Any, ...]:
         half: AttentionHalf = ctx.half
-        adapters = ctx.saved_tensors[: ctx.adapters]
-        x, inverse, narrow, cos, sin, raw_q, raw_k, q_inverse, k_inverse = ctx.saved_tensors[
-            ctx.adapters :
-        ]
+        saved = ctx.saved_tensors  # once: hooks (activation offload) fetch at every look
+        adapters = saved[: ctx.adapters]
+        x, inverse, narrow, cos, sin, raw_q, raw_k, q_inverse, k_inverse = saved[ctx.adapters :]
         d_q, d_k, d_v, around = (d.contiguous() for d in upstreams)
         ops.rotate_(d_q, cos, sin, -1.0)
         ops.rotate_(d_k, cos, sin, -1.0)
@@ -125,8 +124,9 @@ class _ProjectAdd(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         half: AttentionHalf = ctx.half
-        adapters = ctx.saved_tensors[: ctx.adapters]
-        attended, narrow = ctx.saved_tensors[ctx.adapters :]
+        saved = ctx.saved_tensors
+        adapters = saved[: ctx.adapters]
+        attended, narrow = saved[ctx.adapters :]
         flat = [upstream.contiguous().flatten(0, 1)]
         found = half.out.input_grad(flat, adapters)
         gradients: list[torch.Tensor] = []

@@ -9,7 +9,7 @@ import torch
 
 from workers.train.fast.final_norm import FastNorm
 from workers.train.fast.layer import FastLayer, Recompute, Surroundings
-from workers.train.fast.suits import Unsuited, fast_layer_of
+from workers.train.fast.suits import Part, Unsuited, fast_layer_of
 from workers.train.fast.support import kernels_run_on
 
 
@@ -19,8 +19,8 @@ class SpeedReport:
 
     fast_layers: int = 0
     layers: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    """Why layers stayed as they were, and how many for each reason."""
+    reasons: dict[tuple[Part, str], int] = field(default_factory=dict)
+    """Why layers stayed as they were (where the difference lies, and what it is), and how many."""
 
     @property
     def switched_on(self) -> bool:
@@ -28,7 +28,7 @@ class SpeedReport:
         return self.fast_layers > 0
 
     def __str__(self) -> str:
-        kept = ", ".join(f"{n} x {why}" for why, n in self.reasons.items())
+        kept = ", ".join(f"{n} x {part} {what}" for (part, what), n in self.reasons.items())
         return f"{self.fast_layers} of {self.layers} layers fast" + (f" ({kept})" if kept else "")
 
 
@@ -56,7 +56,8 @@ def accelerate(
             _switch(layer, recompute, without_kernels)
             report.fast_layers += 1
         except Unsuited as why:
-            report.reasons[str(why)] = report.reasons.get(str(why), 0) + 1
+            reason = why.part, why.what
+            report.reasons[reason] = report.reasons.get(reason, 0) + 1
     if report.switched_on:
         _switch_final_norm(model)
     return report
@@ -81,7 +82,7 @@ def _switch(layer: Any, recompute: Recompute | None, without_kernels: bool) -> N
     plain = bool(getattr(layer, "gradient_checkpointing", False))
     fast = fast_layer_of(layer, recompute or ("full" if plain else "none"))
     if not without_kernels and not kernels_run_on(layer.input_layernorm.weight):
-        raise Unsuited("no Triton kernels on this device")
+        raise Unsuited("card", "Triton")
     layer.forward = _Forward(layer, fast, plain)
     layer.gradient_checkpointing = False  # the fast layer sees to it itself
 

@@ -78,9 +78,8 @@ class FastLayer:
     def _backend(
         self, heads: list[torch.Tensor], around: Surroundings
     ) -> AbstractContextManager[None]:
-        if around.mask is None and self.attention.config._attn_implementation == "sdpa":
-            return fastest_attention(*heads)
-        return nullcontext()
+        causal = around.mask is None and "cu_seq_lens_q" not in around.extra
+        return fastest_attention(*heads) if causal else nullcontext()
 
 
 class _Recomputed(torch.autograd.Function):
@@ -132,8 +131,8 @@ def _again(
 ) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
     """Gradients in `x` (if wanted) and the adapters; the MLP's output is not made again."""
     source = x.detach().requires_grad_(wanted)
-    count = len(layer.first.tensors())
-    first, second = adapters[:count], adapters[count:]
+    first = layer.first.tensors()  # those that `attend` will meet: what was saved may be a copy
+    second = adapters[len(first) :]
     with torch.enable_grad():
         middle = layer.attend(source, around)
     d_middle, above = mlp_half.backward(layer.second, middle.detach(), upstream, second)

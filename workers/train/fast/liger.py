@@ -28,13 +28,13 @@ def apply_liger(model: Any, *, fused_loss: bool = False) -> str | None:
         fused_loss: also the model's own loss; ours does not use it.
 
     Returns:
-        None when done, else why not: "not installed" or "no kernels for <model type>".
+        None when done, else why not: "not_installed" or "not_for_architecture".
     """
     if not has_liger():
-        return "not installed"
+        return "not_installed"
     kind = model.config.model_type
     if kind not in _ENTRIES:
-        return f"no kernels for {kind}"
+        return "not_for_architecture"
     import liger_kernel.transformers as liger
 
     getattr(liger, _ENTRIES[kind])(

@@ -110,8 +110,9 @@ class _Mlp(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        adapters = ctx.saved_tensors[: ctx.adapters]
-        x, *rest = ctx.saved_tensors[ctx.adapters :]
+        saved = ctx.saved_tensors  # once: hooks (activation offload) fetch at every look
+        adapters = saved[: ctx.adapters]
+        x, *rest = saved[ctx.adapters :]
         if ctx.lean:
             d_x, gradients = backward(ctx.half, x, upstream, adapters)
             return (None, None, d_x, *gradients)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from workers.train.fast.attention_half import AttentionHalf
 from workers.train.fast.layer import FastLayer, Recompute
@@ -13,8 +13,17 @@ _LAYERS = {"LlamaDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 """transformers' classes whose arithmetic the fast layer repeats."""
 
 
+Part = Literal["architecture", "adapter", "weights", "card"]
+"""Where the difference lies."""
+
+
 class Unsuited(Exception):
-    """The plain layer computes something that the fast one does not; says what."""
+    """The plain layer computes something that the fast one does not."""
+
+    def __init__(self, part: Part, what: str) -> None:
+        super().__init__(part, what)
+        self.part = part
+        self.what = what
 
 
 def fast_layer_of(layer: Any, recompute: Recompute) -> FastLayer:
@@ -24,7 +33,7 @@ def fast_layer_of(layer: Any, recompute: Recompute) -> FastLayer:
         Unsuited: there is none.
     """
     if type(layer).__name__ not in _LAYERS:
-        raise Unsuited(f"{type(layer).__name__} has no fast form")
+        raise Unsuited("architecture", type(layer).__name__)
     attention, mlp = layer.self_attn, layer.mlp
     _check(layer, attention, mlp)
     first = AttentionHalf(
@@ -45,14 +54,14 @@ def fast_layer_of(layer: Any, recompute: Recompute) -> FastLayer:
 
 def _check(layer: Any, attention: Any, mlp: Any) -> None:
     if type(mlp.act_fn).__name__ not in ("SiLU", "SiLUActivation"):
-        raise Unsuited(f"activation {type(mlp.act_fn).__name__}")
+        raise Unsuited("architecture", type(mlp.act_fn).__name__)
     if attention.attention_dropout:
-        raise Unsuited("dropout in the attention")
+        raise Unsuited("architecture", "attention_dropout")
     for module in layer.modules():
         if module is not layer and (module._forward_hooks or module._forward_pre_hooks):
-            raise Unsuited("hooks inside the layer")
+            raise Unsuited("weights", "hooks")
         if type(module).__name__.endswith("RMSNorm") and module.weight.requires_grad:
-            raise Unsuited("norms are trained")
+            raise Unsuited("weights", "trained")
 
 
 def _projection(module: Any) -> Projection:
@@ -63,29 +72,32 @@ def _projection(module: Any) -> Projection:
     name = _only_adapter(module)
     a, b = module.lora_A[name], module.lora_B[name]
     if a.bias is not None or b.bias is not None:
-        raise Unsuited("adapters with bias")
+        raise Unsuited("adapter", "bias")
     if not (a.weight.requires_grad and b.weight.requires_grad):
-        raise Unsuited("a frozen adapter")
+        raise Unsuited("adapter", "frozen")
     return Projection(base, a, b, float(module.scaling[name]))
 
 
 def _only_adapter(module: Any) -> str:
     names = module.active_adapters
     if len(names) != 1:
-        raise Unsuited("several adapters at once")
+        raise Unsuited("adapter", "several")
     name: str = names[0]
     if name not in getattr(module, "lora_A", {}):
-        raise Unsuited("an adapter that is not LoRA's")
+        raise Unsuited("adapter", type(module).__name__)
     if name in module.lora_variant:
-        raise Unsuited("a variant of LoRA (DoRA)")
+        raise Unsuited("adapter", "DoRA")
     if type(module.lora_dropout[name]).__name__ != "Identity":
-        raise Unsuited("dropout on the adapter's input")
+        raise Unsuited("adapter", "dropout")
     return name
 
 
 def _frozen(base: Any) -> Any:
     if type(base).__name__ not in ("Linear", "Linear4bit"):
-        raise Unsuited(f"{type(base).__name__} as base layer")
-    if any(p.requires_grad for p in base.parameters(recurse=False)):
-        raise Unsuited("base weights are trained")
+        raise Unsuited("weights", type(base).__name__)
+    parameters = list(base.parameters(recurse=False))
+    if any(p.requires_grad for p in parameters):
+        raise Unsuited("weights", "trained")
+    if any(type(p.data).__name__ == "DTensor" for p in parameters):
+        raise Unsuited("weights", "DTensor")  # a slice of the matrix (tensor parallel)
     return base
