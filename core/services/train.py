@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.catalog import ModelInfo
-from core.catalog.safetensors_header import DamagedHeader, read_header
 from core.config.identity import learning_identity
 from core.config.presets import merge
 from core.config.train import TrainSpec, current_names
@@ -23,6 +22,7 @@ from core.runlog.run_dir import RunDir, new_run_id
 from core.services import memory
 from core.services.documents import run_document
 from core.services.models import ModelsService
+from core.services.train_checks import package_problems, targets_of
 from core.supervisor import RunView, Supervisor
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class TrainPlanPreview:
     """Whether that fits into what is free now, and who else uses the card."""
     measures: tuple[LadderRung, ...] = ()
     """What would save memory, gentlest first; empty when it fits."""
+    target_modules: tuple[str, ...] = ()
+    """What gets an adapter, with counts: "q_proj ×30". Empty for full fine-tuning, and where only
+    the loaded model will tell (GGUF)."""
 
 
 class SpecProblems(UsageError):
@@ -83,11 +86,14 @@ class TrainService:
         dataset = _try(problems, lambda: open_dataset(_absolute(spec.data)))
         if dataset is not None:
             problems += validate(dataset).problems
+        problems += package_problems(spec)
+        targets = None
         if model is not None:
-            problems += _target_problems(spec, model)
+            targets = _try(problems, lambda: targets_of(spec, model))
         preview = None
         if model is not None and dataset is not None:
             preview = _with_memory(_preview(spec, model, dataset), self._home)
+            preview = replace(preview, target_modules=targets.labels if targets else ())
             problems += _warmup_problems(preview)
         if problems or preview is None:
             raise SpecProblems(tuple(problems))
@@ -214,35 +220,6 @@ def _warmup_problems(plan: TrainPlanPreview) -> list[ErrorInfo]:
         return []
     facts = {"warmup_steps": plan.warmup_steps, "total_steps": plan.total_steps}
     return [ErrorInfo(code=ErrorCode.TRAIN_WARMUP_TOO_LONG.value, params=facts)]
-
-
-def _target_problems(spec: TrainSpec, model: ModelInfo) -> list[ErrorInfo]:
-    """Names that no module of the weights has. GGUF names its tensors otherwise: not checked."""
-    wanted = set(spec.lora.target_modules) - {"all-linear"}
-    available = _module_names(model)
-    unknown = sorted(name for name in wanted if name.rpartition(".")[2] not in available)
-    if not available or not unknown:
-        return []
-    facts = {"names": ", ".join(unknown), "available": ", ".join(sorted(available))}
-    return [ErrorInfo(code=ErrorCode.TRAIN_TARGETS_UNKNOWN.value, params=facts)]
-
-
-def _module_names(model: ModelInfo) -> set[str]:
-    """Last parts of the names of all two-dimensional weights inside the layers."""
-    if model.path is None or model.gguf_file is not None:
-        return set()
-    names: set[str] = set()
-    for shard in model.path.glob("*.safetensors"):
-        try:
-            tensors = read_header(shard)
-        except (DamagedHeader, OSError):
-            return set()
-        names |= {t.name.split(".")[-2] for t in tensors if _is_linear(t.name, len(t.shape))}
-    return names
-
-
-def _is_linear(name: str, dimensions: int) -> bool:
-    return dimensions == 2 and name.endswith(".weight") and ".layers." in name
 
 
 def _absolute(path: str) -> Path:

@@ -46,13 +46,13 @@ def make_trainable(base: BaseModel, spec: TrainSpec, place: Place) -> Trained:
     if spec.method == "full":
         base.model.requires_grad_(True)
         return Trained(base.model)
-    lora, notes = spec.lora, ()
+    lora, notes = spec.lora, list[Finding]()
     if lora.dtype == "bf16" and place.dtype == "fp16":
         # A card that trains in fp16 mostly has no bf16, and a loss scaler wants fp32 gradients.
         lora = lora.model_copy(update={"dtype": "fp32"})
-        notes = (Finding(code=ADAPTER_KEPT_FP32),)
+        notes.append(Finding(code=ADAPTER_KEPT_FP32))
     model, targets = add_adapter(base, lora)
-    return Trained(model, tuple(targets), notes)
+    return Trained(model, tuple(targets), tuple(notes))
 
 
 def add_adapter(base: BaseModel, lora: LoraSpec) -> tuple[Any, list[str]]:

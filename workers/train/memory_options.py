@@ -58,7 +58,10 @@ def checkpoint_layers(model: Any, *, selective: bool) -> None:
     options: dict[str, Any] = {"use_reentrant": False}
     if selective:
         options["context_fn"] = partial(create_selective_checkpoint_contexts, keep_expensive)
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+    if hasattr(model, "activation_checkpointing_enable"):  # its name since transformers 5.23
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
 def keep_expensive(_ctx: Any, op: Any, *args: Any, **_kwargs: Any) -> CheckpointPolicy:
@@ -87,7 +90,7 @@ def _attention_ops() -> frozenset[Any]:
     global _found
     if _found is None:
         packets = (getattr(torch.ops.aten, name, None) for name in _ATTENTION)
-        _found = frozenset(p.default for p in packets if hasattr(p, "default"))
+        _found = frozenset(p.default for p in packets if p is not None)
     return _found
 
 

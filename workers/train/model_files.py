@@ -24,7 +24,8 @@ def stored_dtype(name: str) -> torch.dtype:
 
 def model_room(model: Any, dtype: torch.dtype) -> int:
     """Bytes that `save_model` needs."""
-    return sum(p.numel() for p in model.parameters()) * dtype.itemsize + _SPARE_BYTES
+    weights: int = sum(p.numel() for p in model.parameters())
+    return weights * dtype.itemsize + _SPARE_BYTES
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path, dtype: torch.dtype) -> None:

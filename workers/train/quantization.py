@@ -103,7 +103,7 @@ def wide_weights_notes(model: Any, spec: TrainSpec) -> list[Finding]:
 
 def model_bytes(model: Any) -> int:
     """Bytes of all weights and buffers, the scales of quantized ones included."""
-    own = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+    own: int = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
     return own + sum(_scale_bytes(p) for p in model.parameters())
 
 

@@ -59,7 +59,7 @@ def optimizer_tensors(
     model: Any, optimizer: torch.optim.Optimizer, *, copy: bool = True
 ) -> dict[str, torch.Tensor]:
     """All states, as `weight_tensors`; those that are on their way to the host are waited for."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
     return {
         f"{what}/{name}": _as_tensor(value, copy)

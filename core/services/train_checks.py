@@ -1,0 +1,36 @@
+"""What the service can tell about a spec before a worker is started, as the worker would."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from core.catalog import ModelInfo
+from core.catalog.linear_modules import linear_modules
+from core.config.targets import Targets, resolve_names
+from core.config.train import TrainSpec
+from core.errors import ErrorCode, ErrorInfo
+
+_BITSANDBYTES_OPTIMIZERS = frozenset({"adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"})
+
+
+def targets_of(spec: TrainSpec, model: ModelInfo) -> Targets | None:
+    """What gets an adapter, by the names in the weights; None where they do not tell (GGUF).
+
+    Raises:
+        UsageError: `train.targets_unknown`.
+    """
+    found = linear_modules(model) if spec.method == "lora" else None
+    if found is None:
+        return None
+    names = spec.lora.target_modules
+    return resolve_names(found.paths, names, fused_experts=found.routed_experts)
+
+
+def package_problems(spec: TrainSpec) -> list[ErrorInfo]:
+    """Options whose package is not here; a worker runs with the same packages as its service."""
+    wanted = [name for name in ("load_in_4bit", "load_in_8bit") if getattr(spec, name)]
+    wanted += [spec.optim] if spec.optim in _BITSANDBYTES_OPTIMIZERS else []
+    if not wanted or find_spec("bitsandbytes") is not None:
+        return []
+    facts = {"package": "bitsandbytes", "feature": ", ".join(wanted)}
+    return [ErrorInfo(code=ErrorCode.TRAIN_NEEDS_PACKAGE.value, params=facts)]
