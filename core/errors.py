@@ -7,6 +7,7 @@ and a hint in the user's language. A code is never renamed or reused.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -112,6 +113,10 @@ class AppError(Exception):
         facts = ", ".join(f"{k}={v!r}" for k, v in params.items())
         super().__init__(f"{code.value}({facts})" + (f": {detail}" if detail else ""))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For processes that tell each other their errors."""
+        return _again, (type(self), self.code, self.detail, self.params)
+
     @property
     def info(self) -> ErrorInfo:
         """The same error as a value."""
@@ -120,3 +125,9 @@ class AppError(Exception):
 
 class UsageError(AppError):
     """Bad input: nothing was started. The command line exits with 2 for these."""
+
+
+def _again(
+    kind: type[AppError], code: ErrorCode, detail: str, params: dict[str, Param]
+) -> AppError:
+    return kind(code, detail=detail, **params)
