@@ -24,8 +24,10 @@ from safetensors.torch import load_file
 from core import atomic_io
 from core.errors import AppError, ErrorCode
 from core.runlog.run_dir import RunDir
+from workers.harness.team import Team
 from workers.train import random_state, trained_state
 from workers.train.checkpoint_files import folder_name, verify, write_manifest
+from workers.train.parallel.tensors import share_tensors
 from workers.train.tensor_files import write_tensors
 from workers.train.trained_state import ADAPTER, ADAPTER_WEIGHTS
 
@@ -167,11 +169,35 @@ def read(folder: Path) -> Contents:
         raise AppError(ErrorCode.CHECKPOINT_DAMAGED, path=str(folder), detail=str(e)) from e
 
 
+def read_together(folder: Path, team: Team) -> Contents:
+    """`read` by the main process, for all: others may have no such folder. A meeting.
+
+    Raises:
+        AppError: `checkpoint.damaged`, in all of them.
+    """
+    found: Contents | None = None
+    error: AppError | None = None
+    if team.is_main:
+        try:
+            found = read(folder)
+        except AppError as e:
+            error = e
+    if (told := team.share(error)) is not None:
+        raise told
+    return Contents(
+        adapter=share_tensors(found.adapter if found else None, team),
+        optimizer=share_tensors(found.optimizer if found else None, team),
+        generators=share_tensors(found.generators if found else None, team),
+        state=team.share(found.state if found else TrainerState()),
+    )
+
+
 def load(
     folder: Path,
     model: Any,
     optimizer: torch.optim.Optimizer,
     check: Callable[[TrainerState], None] | None = None,
+    team: Team | None = None,
 ) -> tuple[TrainerState, dict[str, torch.Tensor]]:
     """Put weights and optimizer back; random state is returned, to be restored after the first
     batch was fetched (fetching it may draw numbers, the unbroken run had drawn them before).
@@ -181,7 +207,7 @@ def load(
     Raises:
         AppError: `checkpoint.damaged`.
     """
-    contents = read(folder)
+    contents = read_together(folder, team or Team())
     if check is not None:
         check(contents.state)
     try:

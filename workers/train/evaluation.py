@@ -14,6 +14,7 @@ from workers.harness.context import WorkerContext
 from workers.train.batches import Rows, make_batch
 from workers.train.encoding import Encoded, Encoder
 from workers.train.objective import Objective
+from workers.train.parallel.sharing import own_share
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -77,20 +78,27 @@ class Evaluator:
         begun = said = time.monotonic()
         total = torch.zeros((), dtype=torch.float64, device=self._accelerator.device)
         ordered = sorted(rows.rows, key=len, reverse=True)
-        for start in range(0, len(ordered), self._batch_size):
+        groups = [
+            ordered[i : i + self._batch_size] for i in range(0, len(ordered), self._batch_size)
+        ]
+        shares = own_share(groups, self._ctx.team, even=True)
+        for done, (group, counts) in enumerate(shares):
+            self._ctx.team.agree()
             if self._ctx.stop_requested:
                 return None
             if (now := time.monotonic()) - said > _SAY_EVERY_S:
                 said = now
-                self._ctx.reporter.phase("evaluating", start / len(ordered), split)
-            group = ordered[start : start + self._batch_size]
+                fraction = done * self._ctx.team.data_size / len(groups)
+                self._ctx.reporter.phase("evaluating", fraction, split)
             batch = make_batch(group, self._pad_id, flat=self._flat)
-            total += self._objective.nll_sum(batch.to(self._accelerator.device))
+            nll = self._objective.nll_sum(batch.to(self._accelerator.device))
+            total += nll if counts else 0.0
+        (summed,) = self._ctx.team.total([float(total.item())])
         targets = sum(row.target_tokens for row in ordered)
         return EvalDone(
             step=step,
             split=split,
-            loss=float(total.item()) / targets,
+            loss=summed / targets,
             samples=len(ordered),
             target_tokens=targets,
             duration_s=time.monotonic() - begun,

@@ -62,7 +62,9 @@ class Guard:
         how = parts.spec.rollback
         trainable = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
         keep = ctx.team.share(affordable(trainable, how.snapshots))
-        self._snapshots = Snapshots(ctx.run, keep=keep, every_steps=how.snapshot_steps)
+        self._snapshots = Snapshots(
+            ctx.run, keep=keep, every_steps=how.snapshot_steps, team=ctx.team
+        )
         self._settings = PolicySettings(
             max_rollbacks=how.max_rollbacks, rewarm_steps=how.rewarm_steps
         )

@@ -12,6 +12,7 @@ from core.protocol.events import Finding
 from workers.train.adapters import add_adapter as add_adapter
 from workers.train.device import Place
 from workers.train.model_files import stored_dtype
+from workers.train.parallel.strategies import Strategy
 from workers.train.quantization import hold_still, quantization_config
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def load_tokenizer(info: ModelInfo) -> Any:
 
 
 def load_base(
-    info: ModelInfo, tokenizer: Any, place: Place, spec: TrainSpec | None = None
+    info: ModelInfo,
+    tokenizer: Any,
+    place: Place,
+    spec: TrainSpec | None = None,
+    strategy: Strategy | None = None,
 ) -> BaseModel:
     """Load the weights, frozen. Never runs code that came with them.
 
@@ -88,14 +93,17 @@ def load_base(
     if quantized is not None:
         options["quantization_config"] = quantized
     is_full = spec is not None and spec.method == "full"
+    strategy = strategy or Strategy.alone()
+    options |= strategy.load_arguments()
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            info.path,
-            dtype=torch.float32 if is_full else place.base_dtype,
-            output_loading_info=True,
-            **options,
-            **_source(info),
-        )
+        with strategy.loading():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                info.path,
+                dtype=torch.float32 if is_full else place.base_dtype,
+                output_loading_info=True,
+                **options,
+                **_source(info),
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as e:
         if "memory" in str(e):
             raise

@@ -19,8 +19,9 @@ def take_up(ctx: WorkerContext, parts: Parts) -> None:
     Raises:
         AppError: `run.not_resumable` when spec or data are not what they were.
     """
-    checkpoint_files.sweep(ctx.run)
-    choice = checkpoint_files.choose(ctx.run)
+    choice = ctx.team.share(_choose(ctx) if ctx.team.is_main else None)
+    if choice is None:
+        return
     for error in choice.damaged:
         name = Path(str(error.params["path"])).name
         ctx.reporter.emit(
@@ -32,13 +33,22 @@ def take_up(ctx: WorkerContext, parts: Parts) -> None:
         return
     now = parts.state
     state, generators = checkpoint.load(
-        choice.path, parts.model, parts.optimizer, check=lambda then: _check_same(ctx, now, then)
+        choice.path,
+        parts.model,
+        parts.optimizer,
+        check=lambda then: _check_same(ctx, now, then),
+        team=ctx.team,
     )
     parts.state, parts.generators = state, generators
     parts.saver.is_saved(state.step)
     parts.detectors.restore(state.detectors)
     if parts.scaler and state.scaler:
         parts.scaler.load_state_dict(state.scaler)
+
+
+def _choose(ctx: WorkerContext) -> checkpoint_files.Choice:
+    checkpoint_files.sweep(ctx.run)
+    return checkpoint_files.choose(ctx.run)
 
 
 def _check_same(ctx: WorkerContext, now: TrainerState, then: TrainerState) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +69,28 @@ class Saver:
     def went_back(self, contents: Contents) -> AppError | None:
         """After a rollback: nothing newer than `contents` is left, and they are on disk."""
         self._ctx.reporter.phase("saving")
-        try:
-            with atomic_io.disk_errors(self._ctx.run.checkpoints):
-                checkpoint_files.remove_after(self._ctx.run, contents.state.step)
-        except AppError as e:
-            return self._failed(e, contents.state.step)
-        error = self._write(contents, contents.state)
+        error = self._by_main(lambda: self._remove_after(contents.state.step))
+        error = error or self._write(contents, contents.state)
         self._last_step = None if error else contents.state.step
         return error
 
+    def _by_main(self, work: Callable[[], AppError | None]) -> AppError | None:
+        """The main process works on files; all learn how it went. A meeting."""
+        team = self._ctx.team
+        return team.share(work() if team.is_main else None)
+
+    def _remove_after(self, step: int) -> AppError | None:
+        try:
+            with atomic_io.disk_errors(self._ctx.run.checkpoints):
+                checkpoint_files.remove_after(self._ctx.run, step)
+        except AppError as e:
+            return self._failed(e, step)
+        return None
+
     def _write(self, contents: Contents, now: TrainerState) -> AppError | None:
+        return self._by_main(lambda: self._write_here(contents, now))
+
+    def _write_here(self, contents: Contents, now: TrainerState) -> AppError | None:
         step = contents.state.step
         try:
             folder = checkpoint.write(self._ctx.run, self._model, contents)
@@ -118,6 +131,8 @@ class Saver:
     def _adapter(self) -> str:
         target = self._ctx.run.adapter
         tensors = trained_state.weight_tensors(self._model)
+        if not self._ctx.team.is_main:
+            return target.name
         checkpoint.need_room(target, sum(t.nbytes for t in tensors.values()))
         with atomic_io.staged_folder(target) as folder:
             checkpoint.save_weights(self._model, tensors, folder)

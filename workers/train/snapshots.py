@@ -15,6 +15,7 @@ import psutil
 
 from core.errors import AppError
 from core.runlog.run_dir import RunDir
+from workers.harness.team import Team
 from workers.train import checkpoint, checkpoint_files
 from workers.train.checkpoint import Contents
 
@@ -50,10 +51,13 @@ class Snapshots:
         every_steps: how far they are apart.
     """
 
-    def __init__(self, run: RunDir, *, keep: int, every_steps: int) -> None:
+    def __init__(
+        self, run: RunDir, *, keep: int, every_steps: int, team: Team | None = None
+    ) -> None:
         self._run = run
         self._keep = keep
         self._every_steps = every_steps
+        self._team = team or Team()
         self._copies: dict[int, Contents] = {}
 
     @property
@@ -63,8 +67,8 @@ class Snapshots:
 
     @property
     def steps(self) -> list[int]:
-        """Steps done in each state that can be restored, in rising order."""
-        return sorted({*self._copies, *checkpoint_files.steps(self._run)})
+        """Steps done in each state that can be restored, in rising order. A meeting."""
+        return self._team.share(sorted({*self._copies, *checkpoint_files.steps(self._run)}))
 
     def wants(self, step: int) -> bool:
         """Whether a copy of this step is due: on a fixed grid, so that a resumed run takes the
@@ -79,12 +83,12 @@ class Snapshots:
             del self._copies[step]
 
     def find(self, step: int) -> Snapshot | None:
-        """The state of a step; None when its checkpoint turns out to be damaged."""
+        """The state of a step; None when its checkpoint turns out to be damaged. A meeting."""
         if step in self._copies:
             return Snapshot(self._copies[step], "memory")
         try:
             folder = self._run.checkpoints / checkpoint_files.folder_name(step)
-            return Snapshot(checkpoint.read(folder), "checkpoint")
+            return Snapshot(checkpoint.read_together(folder, self._team), "checkpoint")
         except AppError as e:
             log.error("no way back to step %d: %s", step, e)
             return None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.config.parallel import ParallelSpec
 from workers.harness.team import Team
 from workers.train.batches import Window
 from workers.train.objective import Objective
@@ -59,12 +58,14 @@ class Stepper:
         self._objective = objective
         self._clip = max_grad_norm
         self._team = team or Team()
-        self._strategy = strategy or Strategy(self._team, ParallelSpec())
+        self._strategy = strategy or Strategy.alone()
         self.gives_up: Callable[[], bool] = _never
         """Asked between micro-batches; true drops the window. For one process alone: several would
         have to agree, and that is a wait for every micro-batch."""
         self.is_outlier: Callable[[float, float], bool] = _never
         """Of loss and norm; such an update is left out."""
+        self.updating = False
+        """Weights or moments may be half changed: stays true when the update raised."""
         self._trained = [p for p in model.parameters() if p.requires_grad]
 
     def step(self, window: Window, learning_rate: float) -> StepNumbers | None:
@@ -82,7 +83,9 @@ class Stepper:
         loss, grad_norm = torch.stack((nll / window.target_tokens, norm.to(nll))).tolist()
         skipped = not (math.isfinite(loss) and math.isfinite(grad_norm))
         skipped = skipped or self.is_outlier(loss, grad_norm)
+        self.updating = True
         self._strategy.update(self._accelerator, self._optimizer, skipped=skipped)
+        self.updating = False
         return StepNumbers(loss, grad_norm, skipped)
 
     def accumulate(self, window: Window) -> torch.Tensor | None:

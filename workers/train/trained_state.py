@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from workers.train.parallel.tensors import is_part, part_like, whole_on_main
+
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 FULL_WEIGHTS = "weights.safetensors"
 ADAPTER = "default"
@@ -52,7 +54,7 @@ def load_weights(model: Any, tensors: dict[str, torch.Tensor]) -> None:
     _check_same(_shapes(own), _shapes(tensors), "weights")
     with torch.no_grad():
         for name, parameter in own.items():
-            parameter.copy_(tensors[name])
+            parameter.copy_(part_like(tensors[name], parameter))
 
 
 def optimizer_tensors(
@@ -84,7 +86,10 @@ def load_optimizer(
         what, _, name = key.partition("/")
         if name not in own:
             raise ValueError(f"the optimizer's state {key} belongs to no parameter of this run")
-        found.setdefault(order[own[name]], {})[what] = _as_state(tensor)
+        state = _as_state(tensor)
+        if isinstance(state, torch.Tensor):
+            state = part_like(state, own[name])
+        found.setdefault(order[own[name]], {})[what] = state
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": found, "param_groups": groups})
 
@@ -100,13 +105,15 @@ def on_host(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _taken(tensor: torch.Tensor, copy: bool) -> torch.Tensor:
-    return on_host(tensor) if copy else _whole(tensor).detach()
+    if copy:
+        return on_host(tensor)
+    return whole_on_main(tensor) if is_part(tensor) else tensor.detach()
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:
     """A sharded tensor (torch's `DTensor`) gathered; every process must ask for it."""
-    gather = getattr(tensor, "full_tensor", None)
-    return tensor if gather is None else gather()
+    whole: torch.Tensor = tensor.full_tensor() if is_part(tensor) else tensor  # type: ignore[operator]
+    return whole
 
 
 def _as_tensor(value: Any, copy: bool) -> torch.Tensor:
@@ -128,7 +135,8 @@ def _load_adapter(model: Any, tensors: dict[str, torch.Tensor]) -> None:
     own = get_peft_model_state_dict(model, save_embedding_layers=False)
     _check_same(_shapes(own), _shapes(tensors), "adapter's tensors")
     # PEFT casts where the types differ; values of the same type come back bit for bit.
-    set_peft_model_state_dict(model, tensors)
+    parts = {name: part_like(tensor, own[name]) for name, tensor in tensors.items()}
+    set_peft_model_state_dict(model, parts)
 
 
 def _shapes(tensors: Any) -> dict[str, tuple[int, ...]]:

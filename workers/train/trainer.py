@@ -66,6 +66,16 @@ class Trainer:
         self._watch.rest()
         return self._finish()
 
+    def rescue(self) -> bool:
+        """After an error in the middle of a step: save what the last whole one left.
+
+        False when it could not be saved, or the weights may be half changed.
+        """
+        if self._parts.stepper.updating:
+            return False
+        self._parts.optimizer.zero_grad(set_to_none=True)
+        return not self._state.step or self._save() is None
+
     def _step(self) -> bool:
         """One optimizer step; false when a stop came in its middle and nothing was changed."""
         parts, state = self._parts, self._state
@@ -78,10 +88,13 @@ class Trainer:
             parts.generators = None
         stir(parts.spec.seed, state.step, self._ctx.team)
         rate = course.learning_rate(state, parts.schedule)
-        before = random_state.of_torch()
-        numbers = parts.stepper.step(fed.window, rate)
+        before, numbers = random_state.of_torch(), None
+        try:
+            numbers = parts.stepper.step(fed.window, rate)
+        finally:
+            if numbers is None:  # dropped, or out of memory in its middle
+                random_state.restore_torch(before)
         if numbers is None:
-            random_state.restore_torch(before)
             return False
         self._advance(fed, numbers)
         self._say_step(fed, numbers, rate, time.monotonic() - begun)
@@ -115,6 +128,8 @@ class Trainer:
             trained_share=window.target_tokens / window.tokens,
             lr_scale=course.lr_scale(self._state),
         )
+        # Times and memory are this process's: detectors and guard of all must see the same step.
+        event = self._ctx.team.share(event)
         self._last_step = event
         self._ctx.reporter.emit(event)
         self._guard.look(event, fed)

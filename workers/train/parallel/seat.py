@@ -66,10 +66,13 @@ def hidden() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def shown(seat: Seat) -> Iterator[None]:
-    """Libraries find this seat in here, with the one card that this process sees."""
+def shown(rank: int, world_size: int) -> Iterator[None]:
+    """Libraries that look into the environment find this process's place in here.
+
+    The card's number is 0 for all: each process sees its own card only.
+    """
     before = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    os.environ["RANK"], os.environ["WORLD_SIZE"] = str(seat.rank), str(seat.world_size)
+    os.environ["RANK"], os.environ["WORLD_SIZE"] = str(rank), str(world_size)
     os.environ["LOCAL_RANK"] = _ONE_VISIBLE_CARD
     try:
         yield

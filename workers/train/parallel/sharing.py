@@ -18,18 +18,18 @@ from workers.harness.team import Team
 B = TypeVar("B")
 
 
-def own_share(batches: Sequence[B], team: Team) -> Iterator[tuple[B, bool]]:
+def own_share(batches: Sequence[B], team: Team, *, even: bool = False) -> Iterator[tuple[B, bool]]:
     """This process's micro-batches; the flag is false for one that only keeps the others company.
 
     The longest come first and go to the main process, whose memory is the one that is shown.
     Where every forward pass is made together, all must make as many: who has none left repeats
-    the shortest one, with no weight.
+    the last one, with no weight. `even` asks for that where it is not needed.
     """
     for round_ in range(0, len(batches), team.data_size):
         at = round_ + team.data_rank
         if at < len(batches):
             yield batches[at], True
-        elif team.in_step:
+        elif even or team.in_step:
             yield batches[-1], False
 
 

@@ -6,6 +6,7 @@ stepper and the checkpoint know no strategy by name.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ import torch.distributed as dist
 
 from core.config.parallel import ParallelSpec
 from workers.harness.team import Team
+from workers.train.parallel.seat import shown
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -34,9 +36,18 @@ class Strategy:
         self._team = team
         self._parallel = parallel
 
+    @classmethod
+    def alone(cls) -> Strategy:
+        """Of a process without others."""
+        return Strategy(Team(), ParallelSpec())
+
     def load_arguments(self) -> dict[str, Any]:
         """Further arguments of transformers' `from_pretrained`."""
         return {}
+
+    def loading(self) -> AbstractContextManager[None]:
+        """What must hold while transformers loads the model."""
+        return nullcontext()
 
     def spread(self, model: Any, device: str) -> None:
         """Spread the weights of a model, in place; after the adapter, before the optimizer."""
@@ -100,6 +111,10 @@ class FullyShardedDataParallel(_Split):
         super().__init__(team, parallel)
         self.loss_factor = float(team.data_size)  # its reduce-scatter takes the mean
 
+    def load_arguments(self) -> dict[str, Any]:
+        """See `Strategy`. Into the computer's memory: a card may have room for its part only."""
+        return {"device_map": None}
+
     def spread(self, model: Any, device: str) -> None:
         """See `Strategy`."""
         from workers.train.parallel.fsdp import shard
@@ -119,10 +134,15 @@ class TensorParallel(_Split):
         try:
             from transformers.distributed import DistributedConfig
         except ImportError:
-            return {"tp_plan": "auto"}
+            return {"tp_plan": "auto", "device_map": None}
         if "tp_size" not in getattr(DistributedConfig, "__dataclass_fields__", {}):
-            return {"tp_plan": "auto"}
-        return {"distributed_config": DistributedConfig(tp_size=self._team.size)}
+            return {"tp_plan": "auto", "device_map": None}
+        config = DistributedConfig(tp_size=self._team.size)
+        return {"distributed_config": config, "device_map": None}
+
+    def loading(self) -> AbstractContextManager[None]:
+        """See `Strategy`. It looks for torchrun's environment."""
+        return shown(self._team.rank, self._team.size)
 
 
 def strategy_of(team: Team, parallel: ParallelSpec) -> Strategy:

@@ -18,6 +18,19 @@ def part_like(whole: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(there, like.device_mesh, like.placements, src_data_rank=None)
 
 
+def is_part(tensor: torch.Tensor) -> bool:
+    """Whether it is one process's part of a whole."""
+    return hasattr(tensor, "full_tensor")
+
+
+def whole_on_main(part: torch.Tensor) -> torch.Tensor:
+    """The whole in the main process's memory, nothing in the others': what is written at once
+    need not be held by every process. A meeting.
+    """
+    whole: torch.Tensor = part.full_tensor()  # type: ignore[attr-defined]
+    return whole.detach().cpu() if dist.get_rank() == 0 else whole.new_empty(0, device="cpu")
+
+
 def share_tensors(tensors: dict[str, torch.Tensor] | None, team: Team) -> dict[str, torch.Tensor]:
     """The main process's tensors, in the memory of every computer. A meeting.
 
