@@ -25,7 +25,7 @@ from workers.train.interrupts import check, interruptible
 from workers.train.memory_options import save_memory
 from workers.train.objective import Objective
 from workers.train.optimizers import check_optimizer, make_optimizer
-from workers.train.parallel.strategies import strategy_of
+from workers.train.parallel.strategies import Strategy, strategy_of
 from workers.train.parts import Parts
 from workers.train.plan import say_plan
 from workers.train.quantization import wide_weights_notes
@@ -50,7 +50,8 @@ def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMete
     order = make_order(spec, data.train.lengths, encoder.max_length_tokens)
     length = extent(spec, order)
     schedule = make_schedule(spec, length.total_steps)
-    base = _load(ctx, info, tokenizer, place, spec)
+    strategy = strategy_of(ctx.team, spec.parallel)
+    base = _load(ctx, info, tokenizer, place, spec, strategy)
     flat = attention.install(base.model)
     largest_id = max(rows.largest_id for rows in (data.train, *data.evals.values()))
     notes = model.fit_vocabulary(base, largest_id, trains_all=spec.method == "full")
@@ -61,7 +62,10 @@ def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMete
     notes += save_memory(base.model, spec, place)
     notes += speed.speed_up(trained.model, spec, place)
     trained = replace(trained, notes=tuple(notes))
-    return _assemble(ctx, spec, place, meter, base, trained, data, encoder, order, schedule, flat)
+    strategy.spread(trained.model, place.device)
+    return _assemble(
+        ctx, spec, place, meter, base, trained, data, encoder, order, schedule, flat, strategy
+    )
 
 
 def _assemble(
@@ -76,11 +80,10 @@ def _assemble(
     order: DataOrder,
     schedule: Schedule,
     flat: bool,
+    strategy: Strategy,
 ) -> Parts:
     peft_model = trained.model
     accelerator = place.accelerator()
-    strategy = strategy_of(ctx.team, spec.parallel)
-    strategy.spread(peft_model, place.device)
     optimizer = make_optimizer(peft_model, spec, place)
     prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
     objective = Objective(prepared, forward_of=base.model, chunked=spec.chunked_loss)
@@ -169,10 +172,15 @@ def _read_data(ctx: WorkerContext, spec: TrainSpec, encoder: Encoder) -> RunData
 
 
 def _load(
-    ctx: WorkerContext, info: Any, tokenizer: Any, place: Place, spec: TrainSpec
+    ctx: WorkerContext,
+    info: Any,
+    tokenizer: Any,
+    place: Place,
+    spec: TrainSpec,
+    strategy: Strategy,
 ) -> model.BaseModel:
     ctx.reporter.phase("loading_model", detail=info.name)
-    return interruptible(ctx, partial(model.load_base, info, tokenizer, place, spec))
+    return interruptible(ctx, partial(model.load_base, info, tokenizer, place, spec, strategy))
 
 
 def _length_limit(spec: TrainSpec, context_tokens: int | None) -> int:
