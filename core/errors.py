@@ -27,6 +27,7 @@ class ErrorCode(StrEnum):
     MODEL_UNSUPPORTED = "model.unsupported"  # path, architecture
     MODEL_LOAD_FAILED = "model.load_failed"  # model, detail
     MODEL_VOCABULARY_TOO_SMALL = "model.vocabulary_too_small"  # model, token_id, rows
+    MODEL_TEMPLATE_BROKEN = "model.template_broken"  # detail
     MODEL_TOKENIZER_MISSING = "model.tokenizer_missing"  # path
     MODEL_FETCH_FAILED = "model.fetch_failed"  # model, detail
     MODEL_ALREADY_EXISTS = "model.already_exists"  # model

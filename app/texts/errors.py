@@ -76,6 +76,12 @@ ERRORS: dict[str, ErrorTexts] = {
         "请使用模型自带的分词器，或改用全参数训练（method full），此时会补齐缺少的行；"
         "适配器不会训练这些新行。",
     ),
+    "model.template_broken": ErrorTexts(
+        "The model's chat template cannot be read: {detail}",
+        "Fetch the model again, or put its maker's chat_template.jinja into its folder.",
+        "无法解析模型的对话模板：{detail}",
+        "请重新获取模型，或将官方的 chat_template.jinja 放入模型文件夹。",
+    ),
     "model.tokenizer_missing": ErrorTexts(
         "The model in {path} has no tokenizer.",
         "Add its tokenizer.json from where the model comes from.",

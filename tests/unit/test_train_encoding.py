@@ -259,6 +259,8 @@ def test_whatever_is_said_is_trained_to_the_letter(template: str) -> None:
             return f"{lead}{content}{EOS}"
         if content.startswith("<think>"):
             return content.removeprefix("<think>").lstrip("\n") + EOS
+        if "</think>" in content and "<think>" not in content:  # R1's own answers begin so
+            return content + EOS
         return f"\n</think>\n\n{content}{EOS}"
 
     @settings(max_examples=100, deadline=None, derandomize=True)

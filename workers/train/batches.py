@@ -30,17 +30,17 @@ class Rows:
     _sources: list[tuple[int, int]] = field(default_factory=list, repr=False)
     """Index into `_files`, and line, by sample number."""
 
-    def add(self, encoded: Encoded, file: Path = Path(), line: int = 0) -> bool:
-        """Keep a row, unless the cut left no target in it; whether it was kept."""
+    def add(self, encoded: Encoded, file: Path = Path(), line: int = 0) -> int:
+        """Keep a row, unless the cut left no target in it: its sample number, or -1."""
         if not encoded.target_tokens:
             self.dropped += 1
-            return False
+            return -1
         if not self._files or self._files[-1] != file:
             self._files.append(file)
         self._sources.append((len(self._files) - 1, line))
         number = len(self.rows)
         self.rows.append(replace(encoded, samples=(number,) * len(encoded.starts)))
-        return True
+        return number
 
     def source(self, sample: int) -> tuple[Path, int]:
         """File and line (from 1; 0 when unknown) in which a training sample begins."""

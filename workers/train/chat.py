@@ -11,6 +11,7 @@ template's own end of turn, and each turn becomes a row of its own when the rows
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ _MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _PROBE = "deepdeckprobe"
 """Stands in for an answer, to see what the template puts around one."""
 _THINK, _END_THINK = "<think>", "</think>"
+_THOUGHT = re.compile(rf"{_THINK}.*?(?:{_END_THINK}|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +56,34 @@ class ChatRenderer:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        if not tokenizer.chat_template:
+        self.is_fallback = not tokenizer.chat_template
+        """The tokenizer had no template of its own."""
+        if self.is_fallback:
             tokenizer.chat_template = FALLBACK_TEMPLATE
         self._special = _special_tokens(tokenizer)
         self._marked = has_markers(tokenizer.get_chat_template())
 
-    def rows(self, messages: tuple[Message, ...]) -> list[Row]:
+    def rows(self, messages: tuple[Message, ...], *, everything: bool = False) -> list[Row]:
         """One row where the template marks the answers or the turns nest in each other, else one
-        a turn of the assistant.
+        a turn of the assistant. With `everything` each text is trained, once.
         """
         if self._marked and (row := self._marked_row(messages)):
-            return [row]
-        turns = [
-            self._turn(messages, i)
-            for i, message in enumerate(messages)
-            if message.role == "assistant"
-        ]
-        return _nested(turns) or [(Piece(p, False), Piece(t, True)) for p, t in turns]
+            return [_all_trained(row) if everything else row]
+        at = [i for i, message in enumerate(messages) if message.role == "assistant"]
+        turns = [self._turn(messages, i) for i in at]
+        if everything and not turns:
+            return [(Piece(self.render(messages, ask=False), True),)]
+        if rows := _nested(turns):
+            return [_all_trained(row) for row in rows] if everything else rows
+        if not everything:
+            return [(Piece(p, False), Piece(t, True)) for p, t in turns]
+        past = ["", *(self.render(messages[: i + 1], ask=False) for i in at[:-1])]
+        return [_behind(known, *turn) for known, turn in zip(past, turns, strict=True)]
+
+    def hides_thoughts(self) -> bool:
+        """Whether the template deletes what was thought before an answer."""
+        answer = Message("assistant", f"{_THINK}\n{_PROBE}\n{_END_THINK}\n\nx")
+        return _PROBE not in self.render((Message("user", "x"), answer), ask=False)
 
     def render(self, messages: tuple[Message, ...], *, ask: bool) -> str:
         """The template's text; `ask` adds what comes before an answer."""
@@ -116,6 +129,45 @@ class ChatRenderer:
         return suffix[: suffix.index(first) + len(first)]
 
 
+def without_thoughts(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation as if the assistant had not thought aloud. It ends before an answer of
+    which nothing is left: one that was cut off while thinking.
+    """
+    kept: list[Message] = []
+    for message in messages:
+        if message.role == "assistant":
+            said = _answer(message.content)
+            if message.content and not said:
+                break
+            message = Message("assistant", said)
+        kept.append(message)
+    return tuple(kept)
+
+
+def thinks(messages: tuple[Message, ...]) -> bool:
+    """Whether the assistant thinks aloud somewhere."""
+    return any(_END_THINK in m.content or _THINK in m.content for m in messages)
+
+
+def _answer(content: str) -> str:
+    """What follows the thoughts. Some data lack the opening mark: their template wrote it."""
+    if _THINK not in content and _END_THINK not in content:
+        return content
+    return _THOUGHT.sub("", content).rpartition(_END_THINK)[2].lstrip()
+
+
+def _all_trained(row: Row) -> Row:
+    return tuple(Piece(piece.text, True) for piece in row)
+
+
+def _behind(known: str, prompt: str, target: str) -> Row:
+    """A turn in which what an earlier row has taught is not taught again."""
+    if not prompt.startswith(known):
+        pairs = zip(known, prompt, strict=False)
+        known = known[: sum(1 for _ in itertools.takewhile(lambda p: p[0] == p[1], pairs))]
+    return Piece(known, False), Piece(prompt[len(known) :], True), Piece(target, True)
+
+
 def _cut(text: str, spans: list[tuple[int, int]], eos: str) -> Row | None:
     """Pieces by marked spans. Some templates close the block before the end token: it is added,
     since the model must learn to end.
@@ -148,6 +200,8 @@ def _join(prompt: str, content: str) -> str:
         return content
     if content.startswith(_THINK):
         return content[len(_THINK) :].lstrip("\n")
+    if _END_THINK in content and _THINK not in content:  # its thoughts begin where the prompt ends
+        return content
     return f"\n{_END_THINK}\n\n{content}"
 
 

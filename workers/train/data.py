@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 from core.datasets import DataFile, Dataset, Sample, read_numbered
 from core.errors import ErrorCode, UsageError
 from workers.train.batches import Rows
-from workers.train.encoding import Encoder
+from workers.train.encoding import Encoder, Read
+from workers.train.findings import Tally
+from workers.train.stream import Document, cut
 
 _SAY_EVERY_S = 0.5
 _EVAL_SEED = 1
@@ -27,24 +30,43 @@ class RunData:
 
     train: Rows
     evals: dict[str, Rows]
+    tally: Tally
+    """What was found in the training samples."""
+
+
+Seen = Callable[[int, int, Read], None]
+"""Is given line, training sample number (-1: dropped) and what was read of each training row."""
 
 
 def encode_dataset(
-    dataset: Dataset, encoder: Encoder, *, eval_max_samples: int, progress: Progress
+    dataset: Dataset,
+    encoder: Encoder,
+    *,
+    eval_max_samples: int,
+    progress: Progress,
+    bounds: bool = False,
+    seen: Seen | None = None,
 ) -> RunData:
     """Encode all training samples and a fixed choice of each evaluation split.
 
-    `progress` is called a few times a second with 0 to 1 and may raise to end the work.
+    Args:
+        dataset: what to read.
+        encoder: how; in the stage "pretrain" documents become rows of the full length.
+        eval_max_samples: evaluate on at most so many samples of a split.
+        progress: is called a few times a second with 0 to 1 and may raise to end the work.
+        bounds: keep the documents in rows of the stage "pretrain" apart.
+        seen: looks at each training row as it is read; not in the stage "pretrain".
 
     Raises:
         UsageError: `data.*` with path and line; `data.nothing_to_train` when no row has a target
-            within the length limit.
+            within the length limit; `model.template_broken`.
     """
-    total = max(sum(dataset.counts.values()), 1)
-    counter = _Counter(total, progress)
+    counter = _Counter(max(sum(dataset.counts.values()), 1), progress)
+    tally = Tally(encoder.max_length_tokens)
+    reader = _Reader(encoder, tally, bounds, seen)
     train = Rows()
     for file in dataset.train:
-        _add(train, file, counter.count(read_numbered(file)), encoder)
+        reader.add(train, file, counter.count(read_numbered(file)))
     if not len(train):
         raise UsageError(
             ErrorCode.DATA_NOTHING_TO_TRAIN,
@@ -53,21 +75,21 @@ def encode_dataset(
         )
     evals: dict[str, Rows] = {}
     for split, files in dataset.evals.items():
-        rows = _encode_split(files, encoder, eval_max_samples, counter)
+        quiet = _Reader(encoder, Tally(encoder.max_length_tokens), bounds)
+        rows = _encode_split(files, quiet, eval_max_samples, counter)
         if len(rows):
             evals[split] = rows
-    return RunData(train, evals)
+    return RunData(train, evals, tally)
 
 
 def _encode_split(
-    files: tuple[DataFile, ...], encoder: Encoder, limit: int, counter: _Counter
+    files: tuple[DataFile, ...], reader: _Reader, limit: int, counter: _Counter
 ) -> Rows:
     rows, start = Rows(), 0
     chosen = choose(sum(file.rows for file in files), limit)
     for file in files:
         samples = counter.count(read_numbered(file))
-        picked = (s for i, s in enumerate(samples, start) if i in chosen)
-        _add(rows, file, picked, encoder)
+        reader.add(rows, file, (s for i, s in enumerate(samples, start) if i in chosen))
         start += file.rows
     return rows
 
@@ -80,20 +102,57 @@ def choose(count: int, limit: int) -> frozenset[int]:
     return frozenset(int(i) for i in picks)
 
 
-def _add(rows: Rows, file: DataFile, samples: Numbered, encoder: Encoder) -> None:
-    for line, sample in samples:
-        try:
-            encoded = encoder.encode(sample)
-        except Exception as e:
-            # A chat template refuses with its own exception, for example a system message.
-            if type(e).__module__.partition(".")[0] != "jinja2":
-                raise
-            detail = f"the model's chat template refuses it: {e}"
-            raise UsageError(
-                ErrorCode.DATA_BAD_SAMPLE, path=str(file.path), line=line, detail=detail
-            ) from e
-        for row in encoded:
-            rows.add(row)
+class _Reader:
+    """Encodes the samples of files into rows, and counts what it finds."""
+
+    def __init__(
+        self, encoder: Encoder, tally: Tally, bounds: bool, seen: Seen | None = None
+    ) -> None:
+        self._encoder = encoder
+        self._tally = tally
+        self._bounds = bounds
+        self._seen = seen
+
+    def add(self, rows: Rows, file: DataFile, samples: Numbered) -> None:
+        """Add a file's samples to `rows`."""
+        if self._encoder.reading.stage == "pretrain":
+            documents = self._documents(file, samples)
+            length = self._encoder.max_length_tokens
+            for row, line in cut(documents, length, bounds=self._bounds):
+                rows.add(row, file.path, line)
+            return
+        for line, sample in samples:
+            with _named(file, line):
+                reads = self._encoder.read(sample)
+            for read in reads:
+                self._tally.add(read.whole_tokens, read.codes)
+                number = rows.add(read.row, file.path, line)
+                if self._seen:
+                    self._seen(line, number, read)
+
+    def _documents(self, file: DataFile, samples: Numbered) -> Iterator[Document]:
+        for line, sample in samples:
+            with _named(file, line):
+                documents = self._encoder.documents(sample)
+            for row, codes in documents:
+                self._tally.add(len(row), codes)
+                yield Document(row, line)
+
+
+@contextmanager
+def _named(file: DataFile, line: int) -> Iterator[None]:
+    """Chat templates refuse with exceptions of their own, for example a system message."""
+    try:
+        yield
+    except Exception as e:
+        if type(e).__module__.partition(".")[0] != "jinja2":
+            raise
+        if type(e).__name__ == "TemplateSyntaxError":
+            raise UsageError(ErrorCode.MODEL_TEMPLATE_BROKEN, detail=str(e)) from e
+        detail = f"the model's chat template refuses it: {e}"
+        raise UsageError(
+            ErrorCode.DATA_BAD_SAMPLE, path=str(file.path), line=line, detail=detail
+        ) from e
 
 
 class _Counter:

@@ -13,13 +13,13 @@ from core.config.train import TrainSpec
 from core.datasets import open_dataset
 from core.divergence import Detectors, DetectorSettings
 from workers.harness.context import WorkerContext
-from workers.train import attention, model, random_state, speed
+from workers.train import attention, findings, model, random_state, speed
 from workers.train.adapters import Trained, make_trainable
 from workers.train.checkpoint import TrainerState
 from workers.train.data import RunData, encode_dataset
 from workers.train.data_order import DataOrder, extent, make_order
 from workers.train.device import MemoryMeter, Place
-from workers.train.encoding import Encoder
+from workers.train.encoding import Encoder, Reading
 from workers.train.evaluation import Evaluator
 from workers.train.interrupts import check, interruptible
 from workers.train.memory_options import save_memory
@@ -45,7 +45,7 @@ def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMete
     check_optimizer(spec, place.device)
     info = model.inspect(Path(spec.model))
     tokenizer = interruptible(ctx, partial(model.load_tokenizer, info))
-    encoder = Encoder(tokenizer, _length_limit(spec, info.context_tokens))
+    encoder = Encoder(tokenizer, _length_limit(spec, info.context_tokens), Reading.of(spec))
     data = _read_data(ctx, spec, encoder)
     order = make_order(spec, data.train.lengths, encoder.max_length_tokens)
     length = extent(spec, order)
@@ -84,9 +84,13 @@ def _assemble(
 ) -> Parts:
     peft_model = trained.model
     accelerator = place.accelerator()
+    strategy = strategy_of(ctx.team, spec.parallel)
+    strategy.spread(peft_model, place.device)
     optimizer = make_optimizer(peft_model, spec, place)
     prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
     objective = Objective(prepared, forward_of=base.model, chunked=spec.chunked_loss)
+    about_data = findings.of_run(spec, data.tally, order, why_plain=objective.why_plain, flat=flat)
+    trained = replace(trained, notes=(*about_data, *trained.notes))
     pad_id = _pad_id(base.tokenizer)
     length = extent(spec, order)
     detectors = Detectors(
@@ -167,7 +171,11 @@ def _read_data(ctx: WorkerContext, spec: TrainSpec, encoder: Encoder) -> RunData
     ctx.reporter.phase("reading_data")
     dataset = open_dataset(Path(spec.data))
     return encode_dataset(
-        dataset, encoder, eval_max_samples=spec.eval_max_samples, progress=progress
+        dataset,
+        encoder,
+        eval_max_samples=spec.eval_max_samples,
+        progress=progress,
+        bounds=spec.packing,
     )
 
 
