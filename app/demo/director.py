@@ -189,13 +189,13 @@ class Director(QObject):
     def _fill(self, form: Any) -> None:
         spec = self._plan.spec
         form.choose(model=spec.model, data=spec.data)
-        index = form.preset_box.findData(PRESET)
-        form.preset_box.setCurrentIndex(index)
-        form.preset_box.activated.emit(index)
-        form.amount_box.setCurrentIndex(form.amount_box.findData("steps"))
-        form.amount_line.setText(str(spec.max_steps))
-        form.name_line.setText(spec.name)
-        form.prompts.setPlainText("\n".join(spec.sample_prompts))
+        index = form.how.preset_box.findData(PRESET)
+        form.how.preset_box.setCurrentIndex(index)
+        form.how.preset_box.activated.emit(index)
+        form.how.amount_box.setCurrentIndex(form.how.amount_box.findData("steps"))
+        form.how.amount_line.setText(str(spec.max_steps))
+        form.how.name_line.setText(spec.name)
+        form.how.prompts.setPlainText("\n".join(spec.sample_prompts))
 
     def _stop_and_wait(self, server: str) -> Iterator[Wait]:
         self._stop_run(server)

@@ -395,5 +395,5 @@ def test_a_dataset_added_on_the_data_page_is_offered_on_the_train_page(
     file.write_text(json.dumps({"text": "hello"}) + "\n", encoding="utf-8")
     data.add(file)
     page = open_page(deck, qtbot, "train")
-    box = page.form.data_box  # type: ignore[attr-defined]
+    box = page.form.what.data_box  # type: ignore[attr-defined]
     assert box.findData(str(file)) >= 0

@@ -20,7 +20,7 @@ def page(deck) -> TrainPage:
 
 
 def add(page, qtbot, name):
-    page.form.name_line.setText(name)
+    page.form.how.name_line.setText(name)
     known = len(page.ctx.services.queue.read().items)
     QTest.mouseClick(page.queue_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: len(page.ctx.services.queue.read().items) == known + 1, timeout=10_000)
@@ -50,7 +50,7 @@ def test_entries_are_moved_and_taken_out(page, qtbot):
 
 
 def test_a_wrong_form_puts_nothing_in_the_queue(page):
-    page.form.amount_line.setText("0")
+    page.form.how.amount_line.setText("0")
     QTest.mouseClick(page.queue_button, Qt.MouseButton.LeftButton)
     assert page.form.rows["amount"].error
     assert names(page) == []
