@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.catalog.fingerprint import model_fingerprint
+from core.config.identity import learning_identity
 from core.config.train import TrainSpec
 from core.datasets import open_dataset
 from core.divergence import Detectors, DetectorSettings
@@ -21,6 +23,8 @@ from workers.train.data_order import DataOrder, extent, make_order
 from workers.train.device import MemoryMeter, Place
 from workers.train.encoding import Encoder, Reading
 from workers.train.evaluation import Evaluator
+from workers.train.forecast import outlook
+from workers.train.heaviest import find_heaviest
 from workers.train.interrupts import check, interruptible
 from workers.train.memory_options import save_memory
 from workers.train.objective import Objective
@@ -84,8 +88,6 @@ def _assemble(
 ) -> Parts:
     peft_model = trained.model
     accelerator = place.accelerator()
-    strategy = strategy_of(ctx.team, spec.parallel)
-    strategy.spread(peft_model, place.device)
     optimizer = make_optimizer(peft_model, spec, place)
     prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
     objective = Objective(prepared, forward_of=base.model, chunked=spec.chunked_loss)
@@ -107,7 +109,6 @@ def _assemble(
         data=data.train.fingerprint(),
         model=model_fingerprint(Path(spec.model)),
     )
-    say_plan(ctx, spec, place, meter, trained, data, order, length, schedule)
     parts = Parts(
         spec=spec,
         place=place,
@@ -152,6 +153,10 @@ def _assemble(
         meter=meter,
         state=state,
     )
+    parts.heaviest = find_heaviest(parts)
+    parts.outlook = outlook(peft_model, spec, place, parts.heaviest)
+    memory_gib = parts.outlook.parts_gib
+    say_plan(ctx, spec, place, meter, trained, data, order, length, schedule, memory_gib)
     prepared.train()
     if ctx.resumed_from_step is not None:
         take_up(ctx, parts)
@@ -159,8 +164,11 @@ def _assemble(
 
 
 def spec_hash(spec: TrainSpec) -> str:
-    """Names a spec: a checkpoint belongs to the run with the same one."""
-    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    """Names what a spec learns: a checkpoint belongs to the run with the same name. Measures against
+    running out of memory, which may be taken on the way, are not in it.
+    """
+    identity = json.dumps(learning_identity(spec), sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 def _read_data(ctx: WorkerContext, spec: TrainSpec, encoder: Encoder) -> RunData:
