@@ -21,7 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate.state import AcceleratorState
 
 from benchmarks.train_models import (
     ALL,
@@ -29,8 +31,18 @@ from benchmarks.train_models import (
     deepseek_7b,
     multiplied_parameters,
     quantize_,
+    r1_distill_1_5b,
     with_adapter,
 )
+from core.config.train import TrainSpec
+from workers.train import attention
+from workers.train.batches import make_window
+from workers.train.device import Place
+from workers.train.encoding import Encoded
+from workers.train.objective import Objective
+from workers.train.optimizers import make_optimizer
+from workers.train.speed import speed_up
+from workers.train.stepper import Stepper
 
 WARM_UP, STEPS = 3, 7
 GIB = 2**30
@@ -44,6 +56,7 @@ class Case:
     batch: int
     checkpointing: bool = False
     nf4: bool = False
+    model: Callable[[], Any] = deepseek_7b
 
     @property
     def tokens(self) -> int:
@@ -56,6 +69,13 @@ CASES = {
     "all-linear": Case("LoRA all linear, seq 4096, batch 2", ALL, 4096, 2),
     "qlora": Case(
         "QLoRA NF4 all linear, seq 2048, batch 4, checkpointing", ALL, 2048, 4, True, True
+    ),
+    "small": Case(
+        "R1-Distill-Qwen-1.5B, LoRA all linear, seq 2048, batch 4",
+        ALL,
+        2048,
+        4,
+        model=r1_distill_1_5b,
     ),
 }
 SIDES = ("deepdeck", "plain", "liger", "liger compiled", "liger bf16 adapters")
@@ -109,18 +129,19 @@ def attempt(case: Case, side: str, peak: float, profile: Path | None) -> list[Re
               f"{result.peak_gib:6.1f} GiB  MFU {result.mfu:.1%}  {result.step_ms:.0f} ms "
               f"loss {result.loss:.4f}", flush=True)  # fmt: skip
         return [result]
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001 - one side's failure must not hide the others' figures
         print(f"{side:20s} {case.title:55s} failed: {type(e).__name__}: {str(e)[:300]}", flush=True)
         traceback.print_exc()
         return []
     finally:
         gc.collect()
         torch.cuda.empty_cache()
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def measure(case: Case, side: str, peak: float, profile: Path | None) -> Result:
     torch.manual_seed(0)
-    model = deepseek_7b()
+    model = case.model()
     multiplied = multiplied_parameters(model)
     if case.nf4:
         quantize_(model)
@@ -145,7 +166,9 @@ def measure(case: Case, side: str, peak: float, profile: Path | None) -> Result:
             / f"{side.replace(' ', '-')}-{case.seq_len}-{case.batch}-{len(case.targets)}.txt",
         )
     seconds = statistics.median(times)
-    flops = 4 * multiplied + 6 * 30 * case.seq_len * 4096
+    config = model.config
+    width = config.num_attention_heads * getattr(config, "head_dim", 128)
+    flops = 4 * multiplied + 6 * config.num_hidden_layers * case.seq_len * width
     speed = case.tokens / seconds
     return Result(case.title, side, speed, seconds * 1e3, used, speed * flops / peak, loss)
 
@@ -199,28 +222,32 @@ def _loop(model: Any, ids: Any) -> Callable[[], float]:
 
 
 def _deepdeck(model: Any, case: Case, ids: Any) -> Callable[[], float]:
-    from workers.train.fast.cross_entropy import linear_nll_sum
-    from workers.train.fast.entry import accelerate
-
-    peft_model = with_adapter(model, case.targets)
-    print(accelerate(peft_model, recompute="full" if case.checkpointing else "none"))
-    trained = [p for p in peft_model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
-    device_ids = ids.cuda()
-    targets = device_ids[:, 1:].flatten()
+    rows = [Encoded(row.numpy().astype("int32"), np.ones(case.seq_len, np.bool_)) for row in ids]
+    window = make_window(rows, case.batch, 0)
+    stepper = worker_stepper(model, case.targets, "full" if case.checkpointing else "off")
 
     def step() -> float:
-        with torch.autocast("cuda", dtype=torch.bfloat16):
-            hidden = model.model(input_ids=device_ids, use_cache=False).last_hidden_state
-            hidden = hidden[:, :-1].flatten(0, 1)
-            loss = linear_nll_sum(hidden, model.lm_head.weight, targets) / targets.numel()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        return float(loss.detach())
+        numbers = stepper.step(window, 1e-5)
+        assert numbers is not None
+        return numbers.loss
 
     return step
+
+
+def worker_stepper(model: Any, targets: tuple[str, ...], checkpointing: str) -> Stepper:
+    """The worker's own parts, put together as `workers.train.prepare` does."""
+    place = Place("cuda", "bf16")
+    spec = TrainSpec.parse({"model": "m", "data": "d", "gradient_checkpointing": checkpointing})
+    attention.install(model)
+    peft_model = with_adapter(model, targets)
+    for note in speed_up(peft_model, spec, place):
+        print("note:", note)
+    accelerator = place.accelerator()
+    optimizer = make_optimizer(peft_model, spec, place)
+    prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
+    objective = Objective(prepared, forward_of=model)
+    assert not objective.why_plain, objective.why_plain
+    return Stepper(accelerator, prepared, prepared_optimizer, objective, 1.0)
 
 
 _BUILDERS: dict[str, Callable[[Any, Case, Any], Callable[[], float]]] = {

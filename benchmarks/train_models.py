@@ -10,20 +10,45 @@ TWO = ("q_proj", "v_proj")
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def deepseek_7b(layers: int = 30) -> Any:
+def deepseek_7b() -> Any:
     """DeepSeek-LLM-7B's shape (https://arxiv.org/abs/2401.02954): random, frozen, bf16."""
-    from transformers import AutoModelForCausalLM, LlamaConfig
+    from transformers import LlamaConfig
 
-    config = LlamaConfig(
-        vocab_size=102_400,
-        hidden_size=4096,
-        intermediate_size=11_008,
-        num_hidden_layers=layers,
-        num_attention_heads=32,
-        num_key_value_heads=32,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
+    return _random(
+        LlamaConfig(
+            vocab_size=102_400,
+            hidden_size=4096,
+            intermediate_size=11_008,
+            num_hidden_layers=30,
+            num_attention_heads=32,
+            num_key_value_heads=32,
+            max_position_embeddings=4096,
+            tie_word_embeddings=False,
+        )
     )
+
+
+def r1_distill_1_5b() -> Any:
+    """DeepSeek-R1-Distill-Qwen-1.5B's shape (https://arxiv.org/abs/2501.12948), likewise."""
+    from transformers import Qwen2Config
+
+    return _random(
+        Qwen2Config(
+            vocab_size=151_936,
+            hidden_size=1536,
+            intermediate_size=8960,
+            num_hidden_layers=28,
+            num_attention_heads=12,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            tie_word_embeddings=False,
+        )
+    )
+
+
+def _random(config: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
     with torch.device("cuda"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.config.use_cache = False
