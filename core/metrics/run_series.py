@@ -6,7 +6,7 @@ slow, so these buffers grow in place and announce changes by `version`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
 import numpy as np
@@ -18,16 +18,43 @@ from core.protocol.events import (
     CheckpointSaved,
     EvalDone,
     Event,
+    RolledBack,
     RunStarted,
     TrainStep,
 )
+
+MAX_BRANCHES = 5
+"""Left branches that are kept; of more only the marks."""
+
+
+class Branch:
+    """What a rollback left behind, from the point where both ways part."""
+
+    def __init__(self, step: int, to_step: int, curves: Mapping[str, Series]) -> None:
+        self.step = step
+        """Where the run stood."""
+        self.to_step = to_step
+        """Where it went back to."""
+        cut = {name: series.since(to_step) for name, series in curves.items()}
+        self.loss = cut["loss"]
+        self.grad_norm = cut["grad_norm"]
+        self.learning_rate = cut["learning_rate"]
+        self.memory_gib = cut["memory_gib"]
+        self.peak_memory_gib = cut["peak_memory_gib"]
+        self.tokens_per_second = cut["tokens_per_second"]
+        self.step_time_s = cut["step_time_s"]
+        self.epoch = cut["epoch"]
+        self.wall_time = cut["time_utc"]
+        self.elapsed_s = cut["elapsed_s"]
+        self.mean_eval_loss = cut["mean_eval_loss"]
 
 
 class RunSeries:
     """Curves over the optimizer step; `apply` is the only way in.
 
     A resume cuts every curve and mark back to the step it goes on from and leaves a mark in
-    `resumes`; so does a worker that counts a step twice (it rolled back).
+    `resumes`; so does a worker that counts a step twice. A rollback cuts them too, and keeps what
+    it left in `abandoned`.
     """
 
     def __init__(self) -> None:
@@ -53,6 +80,10 @@ class RunSeries:
         self.checkpoints: list[int] = []
         self.resumes: list[int] = []
         """Steps after which the curve was cut and goes on."""
+        self.rollbacks: list[tuple[int, int]] = []
+        """Where the run stood, and the step it went back to."""
+        self.abandoned: list[Branch] = []
+        """Of the last rollbacks, oldest first, at most `MAX_BRANCHES`."""
         self.version = 0
         self._last_seq = 0
         self._clock: tuple[float, float] | None = None
@@ -72,7 +103,7 @@ class RunSeries:
             if isinstance(event, TrainStep):
                 steps.append(event)
                 continue
-            if isinstance(event, RunStarted):  # the only kind whose order to steps matters
+            if isinstance(event, RunStarted | RolledBack):  # only their order to steps matters
                 self._add_steps(steps)
                 steps = []
             self._take(event)
@@ -83,13 +114,16 @@ class RunSeries:
             case RunStarted():
                 self._clock = None
                 if event.resumed_from_step is not None:
-                    self._cut_back(event.resumed_from_step)
+                    self._resume(event.resumed_from_step)
+            case RolledBack():
+                self._roll_back(event)
             case EvalDone():
                 self._add_eval(event)
             case AlarmRaised():
                 self.alarms.setdefault(event.alarm, []).append(event.step)
             case CheckpointSaved():
-                self.checkpoints.append(event.step)
+                if event.step not in self.checkpoints:  # said again when it is the best
+                    self.checkpoints = sorted((*self.checkpoints, event.step))
             case _:
                 return
         self.version += 1
@@ -104,16 +138,30 @@ class RunSeries:
         mean = mean_eval_loss(self._evaluated.values())
         self.mean_eval_loss.append(event.step, event.loss if mean is None else mean)
 
-    def _cut_back(self, step: int) -> None:
+    def _resume(self, step: int) -> None:
         if self.last_step == 0 and step == 0:
             return
+        self._cut_back(step)
+        self.rollbacks = [r for r in self.rollbacks if r[1] <= step]
+        self.abandoned = [b for b in self.abandoned if b.to_step <= step]
+        self.resumes = [*(x for x in self.resumes if x < step), step]
+
+    def _roll_back(self, event: RolledBack) -> None:
+        curves = {**self._step_series(), "mean_eval_loss": self.mean_eval_loss}
+        branch = Branch(event.step, event.to_step, curves)
+        self.abandoned = [*self.abandoned, branch][-MAX_BRANCHES:]
+        self._cut_back(event.to_step)
+        self.resumes = [x for x in self.resumes if x <= event.to_step]
+        self.rollbacks.append((event.step, event.to_step))
+
+    def _cut_back(self, step: int) -> None:
         evals = (*self.eval_loss.values(), self.mean_eval_loss)
         for series in (*self._step_series().values(), *evals):
             series.truncate_after(step)
         for name, xs in self.alarms.items():
             self.alarms[name] = [x for x in xs if x <= step]
         self.checkpoints = [x for x in self.checkpoints if x <= step]
-        self.resumes = [*(x for x in self.resumes if x < step), step]
+        self._evaluated = {k: e for k, e in self._evaluated.items() if e.step <= step}
 
     def _step_series(self) -> dict[str, Series]:
         return {
@@ -140,7 +188,7 @@ class RunSeries:
 
     def _extend(self, steps: list[TrainStep], xs: Numbers) -> None:
         if xs[0] <= self.last_step:
-            self._cut_back(int(xs[0]) - 1)
+            self._resume(int(xs[0]) - 1)
         elapsed = self._elapsed(steps)
         for name, series in self._step_series().items():
             series.extend(xs, elapsed if series is self.elapsed_s else _column(steps, name))

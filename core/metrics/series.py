@@ -105,6 +105,14 @@ class Series:
         self.cuts += 1
         self.version += 1
 
+    def since(self, x: float) -> Series:
+        """A copy of the points from `x` on."""
+        first = int(np.searchsorted(self.xs, x, side="left"))
+        copy = Series(self.unit, self._xs.dtype.type)
+        copy.extend(self.xs[first:], self.ys[first:])
+        copy._bad_xs = [b for b in self._bad_xs if b >= x]
+        return copy
+
     def nearest(self, x: float) -> int | None:
         """Index of the point nearest to `x`."""
         if not self._count:

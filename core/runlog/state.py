@@ -72,6 +72,7 @@ class RunState:
     resumed_from_step: int | None = None
     evals: tuple[EvalDone, ...] = ()
     checkpoints: tuple[CheckpointSaved, ...] = ()
+    """By step; one that was saved again, or turned out to be the best, stands for itself once."""
     artifacts: dict[str, ArtifactSaved] = field(default_factory=dict)
     samples: tuple[SampleGenerated, ...] = ()
     alarms: tuple[AlarmRaised, ...] = ()
@@ -79,6 +80,8 @@ class RunState:
     """Alarms of a lasting condition that was not cleared yet."""
     dry_run: DryRunDone | None = None
     rollbacks: tuple[RolledBack, ...] = ()
+    went_back_to: int | None = None
+    """Step of the last rollback of this worker's life."""
     lr_scale: float = 1.0
     """What the schedule's rate is multiplied by from the next step on."""
     lr_changes: tuple[LearningRateChanged, ...] = ()
@@ -106,7 +109,7 @@ class RunState:
     @property
     def steps_done(self) -> int:
         """Optimizer steps in the curve; a resumed run starts at its checkpoint's."""
-        return self.step.step if self.step else self.resumed_from_step or 0
+        return self.step.step if self.step else self.went_back_to or self.resumed_from_step or 0
 
     @property
     def progress(self) -> float | None:
@@ -163,7 +166,9 @@ def _changes(state: RunState, event: Event) -> dict[str, Any]:
         case EvalDone():
             return {"evals": (*state.evals, event)}
         case CheckpointSaved():
-            return {"checkpoints": (*state.checkpoints, event)}
+            # Said again for a step that turned out to be the best, or was saved anew.
+            others = tuple(c for c in state.checkpoints if c.step != event.step)
+            return {"checkpoints": tuple(sorted((*others, event), key=lambda c: c.step))}
         case ArtifactSaved():
             return {"artifacts": {**state.artifacts, event.artifact: event}}
         case SampleGenerated():
@@ -202,6 +207,7 @@ def _started(state: RunState, event: RunStarted) -> dict[str, Any]:
         "status": "running",
         "started_utc": state.started_utc or event.time_utc,
         "resumed_from_step": event.resumed_from_step,
+        "went_back_to": None,
         "phase": "starting",
         "phase_fraction": None,
         "phase_detail": "",
@@ -231,6 +237,7 @@ def _rolled_back(state: RunState, event: RolledBack) -> dict[str, Any]:
     return {
         **_cut_back(state, event.to_step),
         "rollbacks": (*state.rollbacks, event),
+        "went_back_to": event.to_step,
         "lr_scale": event.lr_scale,
     }
 

@@ -3,8 +3,16 @@ import math
 import numpy as np
 
 from core.metrics import RunSeries
+from core.metrics.run_series import MAX_BRANCHES
 from core.protocol.codec import decode_event
-from core.protocol.events import AlarmRaised, CheckpointSaved, EvalDone, RunStarted, TrainStep
+from core.protocol.events import (
+    AlarmRaised,
+    CheckpointSaved,
+    EvalDone,
+    RolledBack,
+    RunStarted,
+    TrainStep,
+)
 from core.runlog.tail import LogTail
 from core.runlog.writer import EventWriter
 
@@ -120,3 +128,49 @@ def test_curves_are_the_same_whether_read_in_one_bite_or_line_by_line(tmp_path):
     assert np.array_equal(whole.loss.ys, single.loss.ys)
     assert np.allclose(whole.elapsed_s.ys, single.elapsed_s.ys)
     assert list(whole.eval_loss["eval"].non_finite_xs) == [399]
+
+
+def test_a_rollback_cuts_the_curves_and_keeps_what_was_left_beside_them():
+    run = RunSeries()
+    run.apply([*steps(1, 51), EvalDone(step=40, loss=1.0), CheckpointSaved(step=45)])
+    run.apply([RolledBack(step=50, to_step=30), *steps(31, 36)])
+    assert run.loss.xs.tolist() == list(range(1, 36))
+    assert (run.rollbacks, run.resumes, run.checkpoints) == ([(50, 30)], [], [])
+    (branch,) = run.abandoned
+    assert branch.loss.xs.tolist() == list(range(30, 51))
+    assert branch.mean_eval_loss.xs.tolist() == [40]
+    assert run.mean_eval_loss.last is None
+
+
+def test_of_many_rollbacks_the_last_branches_are_kept_and_all_marks():
+    run = RunSeries()
+    run.apply(steps(1, 11))
+    for _ in range(MAX_BRANCHES + 2):
+        run.apply([RolledBack(step=10, to_step=5), *steps(6, 11)])
+    assert len(run.abandoned) == MAX_BRANCHES
+    assert len(run.rollbacks) == MAX_BRANCHES + 2
+
+
+def test_a_resume_behind_a_rollback_keeps_its_branch_and_one_before_it_does_not():
+    for resumed, kept in ((33, 1), (20, 0)):
+        run = RunSeries()
+        run.apply([*steps(1, 51), RolledBack(step=50, to_step=30), *steps(31, 41)])
+        run.apply([RunStarted(resumed_from_step=resumed), *steps(resumed + 1, 45)])
+        assert (len(run.abandoned), len(run.rollbacks)) == (kept, kept)
+        assert run.loss.xs.tolist() == list(range(1, 45))
+
+
+def test_a_rollback_folds_the_same_in_one_bite_and_step_by_step():
+    events = [*steps(1, 21), RolledBack(step=20, to_step=10), *steps(11, 16)]
+    whole, single = RunSeries(), RunSeries()
+    whole.apply(events)
+    for event in events:
+        single.apply([event])
+    assert whole.loss.xs.tolist() == single.loss.xs.tolist() == list(range(1, 16))
+    assert whole.abandoned[0].loss.ys.tolist() == single.abandoned[0].loss.ys.tolist()
+
+
+def test_a_checkpoint_said_again_is_one_mark():
+    run = RunSeries()
+    run.apply([CheckpointSaved(step=9), CheckpointSaved(step=4), CheckpointSaved(step=9)])
+    assert run.checkpoints == [4, 9]

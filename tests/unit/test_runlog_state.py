@@ -6,9 +6,11 @@ from core.protocol.events import (
     AlarmCleared,
     AlarmRaised,
     CheckpointSaved,
+    CommandAcknowledged,
     EvalDone,
     Event,
     PhaseChanged,
+    RolledBack,
     RunFinished,
     RunStarted,
     TrainPlanned,
@@ -74,3 +76,38 @@ def test_an_unknown_kind_is_counted_and_harms_nothing() -> None:
     state = told(RunStarted(), UnknownEvent(kind="weather.report"), TrainStep(step=1))
     assert state.unknown_events == 1
     assert state.steps_done == 1
+
+
+def test_a_rollback_goes_back_to_its_step_and_stays_in_the_history() -> None:
+    story = (
+        RunStarted(),
+        TrainPlanned(total_steps=100),
+        EvalDone(step=10),
+        CheckpointSaved(step=20),
+        CheckpointSaved(step=40),
+        TrainStep(step=50),
+        AlarmRaised(alarm="diverging", step=50, action="rollback"),
+        RolledBack(step=50, to_step=30, lr_scale=1 / 3),
+    )
+    state = told(*story)
+    assert (state.steps_done, state.progress, state.lr_scale) == (30, 0.3, 1 / 3)
+    assert [c.step for c in state.checkpoints] == [20]
+    assert [a.alarm for a in state.alarms] == ["diverging"]
+    assert not state.paused
+    assert told(*story, TrainStep(step=31)).steps_done == 31
+
+
+def test_an_alarm_that_pauses_holds_until_a_person_answers() -> None:
+    held = (RunStarted(), AlarmRaised(alarm="diverging", action="pause"))
+    assert told(*held).paused
+    for answer in ("continue", "exclude", "roll_back"):
+        assert not told(*held, CommandAcknowledged(command=answer)).paused
+    assert told(*held, CommandAcknowledged(command="exclude", accepted=False)).paused
+    assert told(*held, CommandAcknowledged(command="save")).paused
+
+
+def test_a_checkpoint_said_again_stands_once_with_its_last_word() -> None:
+    state = told(
+        CheckpointSaved(step=8), CheckpointSaved(step=4), CheckpointSaved(step=8, best=True)
+    )
+    assert [(c.step, c.best) for c in state.checkpoints] == [(4, False), (8, True)]
