@@ -19,7 +19,10 @@ def spec_of(preset: Preset) -> TrainSpec:
 
 
 def test_the_presets_come_in_the_order_of_the_form() -> None:
-    assert [p.id for p in PRESETS] == ["guide-default", "lora-recommended", "starter-demo"]
+    assert [p.id for p in PRESETS] == [
+        "guide-default", "lora-recommended", "qlora", "reasoning", "full-small",
+        "continued-pretraining", "starter-demo",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.id)
