@@ -43,11 +43,17 @@ def kept_bytes(shape: ModelShape, targets: tuple[Linear, ...], style: Style) -> 
 
 
 def selective_bytes(shape: ModelShape, targets: tuple[Linear, ...], style: Style) -> float:
-    """Of an average layer when its MLP is recomputed from its input."""
-    inside = ("feed_forward", "product", "shared")
-    attention = tuple(t for t in targets if t.reads not in inside)
-    norms = _norms(shape, style) / 2 + style.element * shape.hidden
-    return norms + _attention(shape, style) + _adapters(attention, shape, style)
+    """Of an average layer under selective recomputation."""
+    if style.kernels == "fast":  # gate and up are made again, the rest is kept
+        inside = ("feed_forward", "product", "shared")
+        outside = tuple(t for t in targets if t.reads not in inside)
+        norms = _norms(shape, style)
+        return norms + _attention(shape, style) + _adapters(outside, shape, style)
+    # The layer's input, and the results of the attention and of (nearly) square products.
+    a = shape.attention
+    square = sum(x.outputs for x in _of_one_layer(shape) if x.outputs <= x.inputs <= 2 * x.outputs)
+    kept = style.element * (shape.hidden + a.out / style.slices + square / style.slices)
+    return kept + 4 * a.heads / style.slices
 
 
 def full_bytes(shape: ModelShape, style: Style) -> float:
@@ -76,6 +82,11 @@ def feed_forward_bytes(shape: ModelShape, style: Style) -> float:
     router = 4 * 3 * shape.experts.count
     one = routed + router + inner * shape.experts.shared_width
     return (dense + one * shape.experts.layers) / shape.layers
+
+
+def _of_one_layer(shape: ModelShape) -> list[Linear]:
+    """Linear layers that every layer has."""
+    return [x for x in shape.linears if x.count == shape.layers]
 
 
 def _routed_width(shape: ModelShape) -> int:

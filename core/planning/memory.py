@@ -59,6 +59,8 @@ class Situation:
     """Positions for which logits are computed, of all."""
     compute_capability: tuple[int, int] | None = None
     """None: a card that is new enough for every kernel."""
+    kernels: Kernels | None = None
+    """Of the layers that run, where that is known."""
     correction: float = 1.0
     """Measured over forecast, learned from runs before; see `calibration`."""
 
@@ -115,6 +117,8 @@ def estimate(shape: ModelShape, spec: TrainSpec, situation: Situation) -> Memory
 
 def kernels_of(shape: ModelShape, spec: TrainSpec, situation: Situation) -> Kernels:
     """Which layers will run, as far as model, spec and card tell."""
+    if situation.kernels is not None:
+        return situation.kernels
     new_enough = situation.compute_capability is None or situation.compute_capability >= (8, 0)
     plain_lora = not (spec.lora.use_dora or spec.lora.lora_dropout)
     if (

@@ -49,6 +49,10 @@ class WorkerContext:
         """
         self._at_beat.append(call)
 
+    def forget_beats(self) -> None:
+        """Call none of them any more: what they look at is taken apart."""
+        self._at_beat.clear()
+
     def beat(self) -> None:
         """Run what `every_beat` was given."""
         for call in tuple(self._at_beat):

@@ -93,7 +93,7 @@ def _live(
     )
     if writer.num_events:
         context.resumed_from_step = (find_resume_step(run) if find_resume_step else None) or 0
-    _say_started(job, context, pid)
+    say_started(job, context, pid)
     beat.start()
     sampling = pulse.Pulse([(pulse.SAMPLE_S, pulse.ResourceSampler(reporter))])
     sampling.start()
@@ -120,7 +120,8 @@ def _run_recipe(recipe: Recipe, context: WorkerContext) -> RunFinished:
     return RunFinished(outcome=outcome, reason=reason, result=result)
 
 
-def _say_started(job: str, context: WorkerContext, pid: int) -> None:
+def say_started(job: str, context: WorkerContext, pid: int) -> None:
+    """Say `run.started`: the first word of a life of the run."""
     context.reporter.emit(
         RunStarted(
             job=job,

@@ -23,6 +23,8 @@ class Reporter:
     def __init__(self, writer: EventWriter) -> None:
         self._writer = writer
         self._holding = False
+        self.last_phase = ""
+        """What the worker said last that it does."""
 
     @property
     def num_events(self) -> int:
@@ -45,6 +47,7 @@ class Reporter:
 
     def phase(self, name: str, fraction: float | None = None, detail: str = "") -> None:
         """Say what the worker does now; `fraction` is 0 to 1 where it is known."""
+        self.last_phase = name
         self.emit(PhaseChanged(phase=name, fraction=fraction, detail=detail))
 
     def flush(self) -> bool:

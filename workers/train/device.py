@@ -140,19 +140,27 @@ def out_of_memory(e: BaseException, meter: MemoryMeter) -> AppError | None:
     `needed_gib` is what was held plus the allocation that failed.
     """
     text = str(e)
-    known = isinstance(e, MemoryError) or type(e).__name__ == "OutOfMemoryError"
-    if not known and not (isinstance(e, RuntimeError) and "allocate memory" in text):
+    if not _says_out_of_memory(e, text):
         return None
     held, _ = meter.read_gib()
     return AppError(
         ErrorCode.TRAIN_OUT_OF_MEMORY,
-        needed_gib=round(held + _tried_bytes(text) / _GIB, 2),
+        needed_gib=round(held + tried_bytes(text) / _GIB, 2),
         free_gib=round(meter.free_gib(), 2),
         detail=text.splitlines()[0] if text else type(e).__name__,
     )
 
 
-def _tried_bytes(text: str) -> float:
+def _says_out_of_memory(e: BaseException, text: str) -> bool:
+    """Torch's allocators, the driver itself, and cuBLAS when it wants its workspace."""
+    if isinstance(e, MemoryError) or type(e).__name__ == "OutOfMemoryError":
+        return True
+    words = ("allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(e, RuntimeError) and any(said in text for said in words)
+
+
+def tried_bytes(text: str) -> float:
+    """Size of the allocation that failed, as the message says it; 0 when it does not."""
     found = _TRIED.search(text)
     if not found:
         return 0.0

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from core.divergence import Detectors
     from workers.train.checkpoint import TrainerState
     from workers.train.encoding import Encoder
+    from workers.train.forecast import Outlook
+    from workers.train.heaviest import Heaviest
 
 
 @dataclass
@@ -51,3 +53,7 @@ class Parts:
     state: TrainerState
     generators: dict[str, torch.Tensor] | None = None
     """torch's random state of the checkpoint, when the run is resumed."""
+    heaviest: Heaviest | None = None
+    """The micro-batch that needs the most memory."""
+    outlook: Outlook | None = None
+    """What the planner expects of it."""

@@ -23,8 +23,9 @@ def say_plan(
     order: DataOrder,
     length: Extent,
     schedule: Schedule,
+    memory_gib: dict[str, float],
 ) -> None:
-    """Say `train.plan`."""
+    """Say `train.plan`; `memory_gib` is the forecast by part."""
     trainable, total = count_parameters(trained.model)
     ctx.reporter.emit(
         TrainPlanned(
@@ -41,6 +42,7 @@ def say_plan(
             dtype=place.dtype,
             memory_source=meter.source,
             memory_limit_gib=meter.limit_gib,
+            memory_parts_gib=memory_gib,
             method=spec.method,
             quantization=quantization_of(spec),
             world_size=spec.parallel.world_size,

@@ -164,8 +164,9 @@ def _assemble(
 
 
 def spec_hash(spec: TrainSpec) -> str:
-    """Names what a spec learns: a checkpoint belongs to the run with the same name. Measures against
-    running out of memory, which may be taken on the way, are not in it.
+    """Names what a spec learns: a checkpoint belongs to the run with the same name.
+
+    Measures against running out of memory, which may be taken on the way, are not in it.
     """
     identity = json.dumps(learning_identity(spec), sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()

@@ -42,6 +42,7 @@ class Trainer:
         if parts.spec.guard == "rollback":
             parts.stepper.is_outlier = parts.detectors.outlier
         self._last_step: TrainStep | None = None
+        self._first_gib: float | None = None
         self._last_evals: tuple[int, dict[str, float]] = (-1, {})
 
     @property
@@ -65,6 +66,12 @@ class Trainer:
                 self._between_steps()
         self._watch.rest()
         return self._finish()
+
+    @property
+    def memory_first_and_last(self) -> tuple[float | None, float | None]:
+        """GiB held after the first step of this life, and after the last one."""
+        last = self._last_step.memory_gib if self._last_step else None
+        return self._first_gib, last
 
     def rescue(self) -> bool:
         """After an error in the middle of a step: save what the last whole one left.
@@ -131,6 +138,7 @@ class Trainer:
         # Times and memory are this process's: detectors and guard of all must see the same step.
         event = self._ctx.team.share(event)
         self._last_step = event
+        self._first_gib = event.memory_gib if self._first_gib is None else self._first_gib
         self._ctx.reporter.emit(event)
         self._guard.look(event, fed)
 
