@@ -20,6 +20,8 @@ MEMORY_FIELDS = frozenset(
 """How a step is computed, and where what it needs lies."""
 WINDOW_FIELDS = frozenset({"per_device_train_batch_size", "gradient_accumulation_steps"})
 """Together with the processes they make the window; only their product is learned from."""
+PLACE_FIELDS = frozenset({"parallel", "device"})
+"""On which processes and cards it is computed."""
 CARE_FIELDS = frozenset({"dry_run", "oom_ladder", "guard", "grad_norm_alarm", "stall_alarm_s"})
 """How the run is watched."""
 
@@ -29,7 +31,7 @@ def learning_identity(spec: TrainSpec) -> dict[str, Any]:
 
     The samples of a step stand there as one number, however they are cut into micro-batches.
     """
-    left_out = MEMORY_FIELDS | WINDOW_FIELDS | CARE_FIELDS | {"name", "report_to"}
+    left_out = MEMORY_FIELDS | WINDOW_FIELDS | PLACE_FIELDS | CARE_FIELDS | {"name", "report_to"}
     values = spec.model_dump(mode="json", exclude=set(left_out))
     values["lora"] = {k: v for k, v in values["lora"].items() if k != "dtype"}
     values["window_samples"] = spec.window_samples
