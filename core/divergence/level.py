@@ -51,8 +51,7 @@ class LossLevel(Kept):
         self.slow.update(loss, self._slow_span_steps)
         if self.first is None and self.seen >= self._settings.learning_from_step:
             self.first = self.fast.mean
-        if step.step > max(10, self._settings.warmup_steps // 2) and self.slow.mean is not None:
-            self.best = self.slow.mean if self.best is None else min(self.best, self.slow.mean)
+        self._take_best(step.step)
 
     @property
     def mean(self) -> float:
@@ -92,8 +91,19 @@ class LossLevel(Kept):
         """After a rollback: the means begin anew, best and noise stay."""
         self.fast, self.slow, self.frozen = Ema(), Ema(), False
 
+    def accept(self) -> None:
+        """The level of now is the run's new level: data changed, and the user let it."""
+        self.restart()
+        self.best = None
+
+    def _take_best(self, step: int) -> None:
+        s, mean = self._settings, self.slow.mean
+        counts = step > max(10, s.warmup_steps // 2) and self.slow.weight >= s.best_min_weight
+        if counts and mean is not None:
+            self.best = mean if self.best is None else min(self.best, mean)
+
     def _highest(self) -> float:
-        """A spike counts for as much as a loss of three times the rise that is an alarm."""
+        """A spike counts as a loss of a few times the rise that is an alarm."""
         if self.best is None:
             return math.inf
         return self.best + self._settings.spike_counts_as_rises * self.rise

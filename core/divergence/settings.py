@@ -45,27 +45,36 @@ class DetectorSettings:
     """1 / (1 - beta) of the fast mean: beta 0.9."""
     fast_span_tokens: float = 2000.0
     """The fast mean covers at least so many target tokens ..."""
-    fast_span_max_steps: float = 20.0
+    fast_span_max_steps: float = 12.0
     """... but never more steps: who trains on a handful of tokens wants an alarm too."""
     slow_span_steps: float = 50.0
     """Of the slow mean, the level that residuals are taken from: beta 0.98."""
     winsor_sigmas: float = 3.0
     max_autocorrelation: float = 0.8
-    noise_lag_steps: int = 20
+    noise_lag_steps: int = 30
     """A rise that begins looks like noise at first; the lowest of so many estimates counts."""
-    spike_counts_as_rises: float = 3.0
+    spike_counts_as_rises: float = 4.0
     """A loss counts as no higher than the best level and so many times the rise that alarms."""
     rise_nats: float = 0.15
     """A rise of less than this is none."""
     rise_sigmas: float = 4.0
     """A rise of less than so many deviations of the fast mean is none."""
     patience_steps: int = 10
+    calm_patience_steps: int = 20
+    """With calm gradients nothing burns: what only asks may wait to be sure."""
     short_patience_steps: int = 5
-    """After a `grad_norm_high`."""
+    """After a `grad_norm_high`, and with a mean norm over `hot_norm_ratio` medians."""
+    hot_norm_ratio: float = 4.0
+    accept_level_steps: int = 200
+    """A `level_shift` that lasts so long is the new level."""
+    best_min_weight: float = 0.3
+    """Of the slow mean, 0 to 1: the mean of a few losses is no best level."""
     level_min_steps: int = 20
     """Nothing is judged by its level before so many steps."""
     norm_span_steps: float = 4.0
     """Of the mean norm."""
+    norm_lead_steps: int = 20
+    """Gradients grow before the loss does: the mean norm counts from so many steps before."""
     calm_norm_ratio: float = 2.0
     """Gradients are calm while their mean norm stays under this multiple of the median before."""
 

@@ -26,7 +26,17 @@ _NEVER = -(10**9)
 class SustainedRise(Kept):
     """`diverging` or `level_shift`; one of them at a time, cleared when the loss came back."""
 
-    KEPT = ("count", "since", "active", "high_norm_step", "norms", "norm", "recent", "peak")
+    KEPT = (
+        "count",
+        "since",
+        "active",
+        "high_norm_step",
+        "norms",
+        "norm",
+        "recent",
+        "peak",
+        "losses",
+    )
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
@@ -39,15 +49,17 @@ class SustainedRise(Kept):
         self.high_norm_step = _NEVER
         self.norms = RollingWindow(_NORMS)
         """Of steps under the threshold."""
+        self.losses = RollingWindow(settings.patience_steps)
         self.norm = Ema()
-        self.recent = RollingWindow(settings.patience_steps)
-        """Mean norms of the last steps under the threshold: gradients grow before the loss does."""
+        self.recent = RollingWindow(settings.norm_lead_steps)
+        """Mean norms of the last steps under the threshold."""
         self.peak = 0.0
         """Highest mean norm since then."""
 
     def observe(self, step: TrainStep, level: LossLevel) -> list[AlarmRaised | AlarmCleared]:
         """Call after `level` took the step's loss."""
         self._take_norm(step)
+        self.losses.append(step.loss)
         limit = self._limit(step, level)
         level.frozen = limit is not None and level.mean > limit
         if limit is None or not level.frozen:
@@ -56,15 +68,21 @@ class SustainedRise(Kept):
             self.since, self.peak = step.step, max(self.recent.values, default=0.0)
         self.peak = max(self.peak, self.norm.mean or 0.0)
         self.count += 1
-        if self.count < self._patience(step.step):
+        if self.active == codes.LEVEL_SHIFT and self.count > self._settings.accept_level_steps:
+            level.accept()
+            return self._under(step)
+        # The mean remembers a burst of a few; then most single losses are under the limit again.
+        heat = self.peak / max(self.norms.median(), 1e-12)
+        if self.count < self._patience(step.step, heat) or self.losses.median() <= limit:
             return []
-        return self._over(step, level.mean, limit)
+        return self._over(step, heat, level.mean, limit)
 
     def clear(self) -> None:
         """After a rollback."""
         self.count, self.since, self.active = 0, None, ""
         self.high_norm_step, self.norm = _NEVER, Ema()
         self.recent.clear()
+        self.losses.clear()
 
     def _limit(self, step: TrainStep, level: LossLevel) -> float | None:
         s = self._settings
@@ -80,8 +98,10 @@ class SustainedRise(Kept):
         was, self.active = self.active, ""
         return [AlarmCleared(alarm=was, step=step.step)] if was else []
 
-    def _over(self, step: TrainStep, mean: float, limit: float) -> list[AlarmRaised | AlarmCleared]:
-        now = codes.LEVEL_SHIFT if self._calm() else codes.DIVERGING
+    def _over(
+        self, step: TrainStep, heat: float, mean: float, limit: float
+    ) -> list[AlarmRaised | AlarmCleared]:
+        now = codes.LEVEL_SHIFT if heat < self._settings.calm_norm_ratio else codes.DIVERGING
         if self.active in (now, codes.DIVERGING):
             return []
         before, self.active = self.active, now
@@ -96,10 +116,8 @@ class SustainedRise(Kept):
         if step.grad_norm > self._settings.grad_norm_alarm:
             self.high_norm_step = step.step
 
-    def _calm(self) -> bool:
-        return self.peak < self._settings.calm_norm_ratio * self.norms.median()
-
-    def _patience(self, step: int) -> int:
+    def _patience(self, step: int, heat: float) -> int:
         s = self._settings
-        recent = step - self.high_norm_step <= s.patience_steps
-        return s.short_patience_steps if recent else s.patience_steps
+        if step - self.high_norm_step <= s.patience_steps or heat > s.hot_norm_ratio:
+            return s.short_patience_steps
+        return s.calm_patience_steps if heat < s.calm_norm_ratio else s.patience_steps
