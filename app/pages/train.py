@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +12,8 @@ from PySide6.QtWidgets import QWidget
 
 from app import messages
 from app.pages.base import AppContext, Page
+from app.pages.train_controls import RunControls
+from app.pages.train_facts import RunFacts
 from app.pages.train_form import TrainForm
 from app.pages.train_live import TrainLive
 from app.theme.tokens import Tone
@@ -24,6 +25,7 @@ from app.widgets.plot_export import free_path, save_png, save_svg
 from app.widgets.status_chip import STATUS_TONES
 from core.config.train import TrainSpec
 from core.errors import AppError, ErrorInfo
+from core.protocol.events import LadderRung
 from core.queue import QueueItem
 from core.services.queue import QueueService
 from core.services.train import TrainPlanPreview, TrainService
@@ -44,6 +46,7 @@ class TrainPage(Page):
         self.content.addWidget(self.form, 1)
         self.content.addWidget(self.live, 1)
         self.live.setVisible(False)
+        self.run_facts = RunFacts(self)
         self._error_of = ""
         self._make_actions()
         self._connect()
@@ -52,10 +55,8 @@ class TrainPage(Page):
         self.queue_button = self.add_action(self.form.queue_button)
         self.start_button = self.add_action(self.form.start_button)
         self.new_button = self.add_action(Button(icon_name="plus"))
-        self.resume_button = self.add_action(Button(icon_name="play"))
-        self.pause_button = self.add_action(Button(icon_name="pause"))
-        self.save_button = self.add_action(Button(icon_name="content-save-outline"))
-        self.stop_button = self.add_action(Button(kind="danger", icon_name="stop"))
+        self.controls = RunControls(self.model, self._ask)
+        self.header_actions.addWidget(self.controls)
 
     def _connect(self) -> None:
         self.model.changed.connect(self._refresh)
@@ -66,13 +67,10 @@ class TrainPage(Page):
         self.form.failed.connect(self.show_error)
         self.live.export_requested.connect(self._export)
         self.live.action_requested.connect(self._act)
+        self.live.rung_chosen.connect(self._take_rung)
         self.live.remedy_chosen.connect(self._apply_remedy)
         self.model.refused.connect(self._say_refused)
         self.new_button.clicked.connect(self.show_form)
-        self.resume_button.clicked.connect(self._resume)
-        self.pause_button.clicked.connect(self._pause)
-        self.save_button.clicked.connect(self._save)
-        self.stop_button.clicked.connect(self._stop)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Arrange for the width that there is."""
@@ -133,12 +131,6 @@ class TrainPage(Page):
     def retranslate(self) -> None:
         """All texts of the header."""
         self.new_button.set_text(self.tr("New run"))
-        self.resume_button.set_text(
-            self.tr("Resume"), self.tr("Go on from the newest checkpoint, in the same run")
-        )
-        self.save_button.set_text(
-            self.tr("Save now"), self.tr("Write a checkpoint and go on training")
-        )
         self._refresh()
 
     def _refresh(self) -> None:
@@ -151,7 +143,7 @@ class TrainPage(Page):
             return
         self.set_title(str(view.document.get("name") or view.run_id))
         self.chip.set_state(*self._state(view))
-        self.set_facts(*self._facts(view))
+        self.set_facts(*self.run_facts.facts(view))
         self._show_end_error(view)
 
     def _show_actions(self, view: RunView | None) -> None:
@@ -159,29 +151,13 @@ class TrainPage(Page):
         self.start_button.setVisible(view is None)
         self.queue_button.setVisible(view is None)
         self.new_button.setVisible(view is not None and not alive)
-        self.resume_button.setVisible(view is not None and self.model.can_resume)
-        for button in (self.pause_button, self.save_button, self.stop_button):
-            button.setVisible(alive)
-        if not alive:
-            return
-        waiting = self.model.asked
-        self.pause_button.setEnabled(self.model.can_pause and waiting is None)
-        self.save_button.setEnabled(self.model.can_save and waiting is None)
-        self.pause_button.set_text(self.tr("Continue") if self.model.paused else self.tr("Pause"))
-        self.pause_button.set_icon("play" if self.model.paused else "pause")
-        stopping = view is not None and view.stopping
-        self.stop_button.set_text(
-            self.tr("Stop faster") if stopping else self.tr("Stop and save"),
-            self.tr("Do not wait for the step to end")
-            if stopping
-            else self.tr("Finish the step, save a checkpoint and the adapter, then end"),
-        )
+        self.controls.show_run(view)
 
     def _state(self, view: RunView) -> tuple[str, Tone]:
         language = self.ctx.language.language
         if view.stopping and view.alive:
             return messages.stop_rung_text(view.stopping, language), "warning"
-        if view.alive and view.state.paused:
+        if self.model.paused:
             return messages.status_text("paused", language), "warning"
         status = view.status
         text = messages.status_text(status, language)
@@ -189,28 +165,6 @@ class TrainPage(Page):
         if view.alive and phase and phase != "training":
             text = messages.phase_text(phase, language)
         return text, STATUS_TONES.get(status, "neutral")
-
-    def _facts(self, view: RunView) -> list[str]:
-        spec = view.document.get("spec") or {}
-        plan = view.state.plan
-        lora = spec.get("lora") or {}
-        facts = [
-            Path(str(spec.get("model", ""))).name,
-            str(view.document.get("dataset") or Path(str(spec.get("data", ""))).name),
-            f"LoRA r{lora['r']}" if "r" in lora else "",
-        ]
-        if plan:
-            facts.append(self.tr("{count} samples").format(count=f"{plan.train_samples:,}"))
-            facts.append(f"{plan.device} {plan.dtype}")
-        if view.state.started_utc:
-            clock = time.strftime("%H:%M", time.localtime(view.state.started_utc))
-            facts.append(self.tr("started {clock}").format(clock=clock))
-        if view.alive:
-            facts.append(self.tr("goes on when this window is closed"))
-        elif view.status not in ("completed", "running"):
-            reason = view.verdict.reason if view.verdict else view.state.reason
-            facts.append(messages.reason_text(reason, self.ctx.language.language).rstrip(".。"))
-        return facts
 
     def _show_end_error(self, view: RunView) -> None:
         """A failed or lost run says why, once, until the card is dismissed."""
@@ -271,21 +225,16 @@ class TrainPage(Page):
         self._refresh()
         self.show_error(error)
 
-    def _resume(self) -> None:
+    def _ask(self, action: Callable[[], object]) -> bool:
+        """What a button of the header asks of the run."""
         self._error_of = ""
-        self.attempt(self.model.resume)
-
-    def _pause(self) -> None:
-        self.attempt(self.model.toggle_pause)
-
-    def _save(self) -> None:
-        self.attempt(self.model.save_now)
-
-    def _stop(self) -> None:
-        self.attempt(self.model.stop)
+        return self.attempt(action)
 
     def _apply_remedy(self, remedy: Remedy, samples: list[int]) -> None:
         self.attempt(lambda: self.model.apply_remedy(remedy, samples))
+
+    def _take_rung(self, rung: LadderRung) -> None:
+        self._ask(lambda: self.model.resume(rung.changes))
 
     def _say_refused(self, command: str, detail: str) -> None:
         said = self.tr("The run did not do it: {reason}").format(reason=detail or command)

@@ -11,8 +11,9 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 from app import messages
 from app.background import Background
 from app.i18n import LanguageManager
-from app.pages.train_alarm_texts import ICONS, AlarmWords, finding_text
+from app.pages.train_alarm_texts import ICONS, AlarmWords
 from app.pages.train_batch import BatchCard
+from app.pages.train_finding_words import finding_text
 from app.theme.tokens import Tone
 from app.viewmodels.train_alarms import Remedy, is_paused, remedies
 from app.widgets.buttons import Button

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject
 
-from app.messages import Language
 from app.viewmodels.train_alarms import Remedy, rollback_of, scale_text
-from core.protocol.events import AlarmRaised, Finding, RolledBack
+from core.protocol.events import AlarmRaised, RolledBack
 from core.runlog.state import RunState
 
 ICONS: dict[Remedy, str] = {
@@ -108,8 +107,3 @@ class AlarmWords(QObject):
             return (self.tr("Exclude 1 sample") if chosen == 1 else text), tooltip
         text = self.tr("Exclude {count} samples and continue").format(count=chosen)
         return (self.tr("Exclude 1 sample and continue") if chosen == 1 else text), tooltip
-
-
-def finding_text(finding: Finding, language: Language) -> str:
-    """One finding of a diagnosis as a sentence."""
-    return finding.code

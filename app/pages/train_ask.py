@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QWidget
 
 from app import messages
 from app.i18n import LanguageManager
-from app.pages.train_alarm_texts import ICONS, AlarmWords, finding_text
+from app.pages.train_alarm_texts import ICONS, AlarmWords
+from app.pages.train_finding_words import finding_text
 from app.viewmodels.train_alarms import Remedy, asking_alarm
 from app.widgets.buttons import Button
 from app.widgets.notice_card import NoticeCard
@@ -36,10 +37,12 @@ class AskCard(NoticeCard):
         self.add_button(self.see_button)
         self.answers: dict[Remedy, Button] = {}
         for remedy in _ANSWERS:
-            kind = "danger" if remedy == "stop" else "secondary"
-            self.answers[remedy] = Button(kind=kind, icon_name=ICONS[remedy])
-            self.answers[remedy].clicked.connect(partial(self.remedy_chosen.emit, remedy))
-            self.add_button(self.answers[remedy])
+            button = Button(
+                kind="danger" if remedy == "stop" else "secondary", icon_name=ICONS[remedy]
+            )
+            button.clicked.connect(partial(self.remedy_chosen.emit, remedy))
+            self.answers[remedy] = button
+            self.add_button(button)
         self.setVisible(False)
 
     @property

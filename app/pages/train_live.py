@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any
 
@@ -14,10 +13,14 @@ from app.background import Background
 from app.i18n import LanguageManager
 from app.pages.train_alarm import AlarmView
 from app.pages.train_ask import AskCard
+from app.pages.train_dry_run import DryRunCard
 from app.pages.train_marks import RunMarks, left_branches
-from app.pages.train_side import AlarmsCard, ResultCard, SamplesCard
-from app.text import duration_text
-from app.viewmodels.train_eta import Eta
+from app.pages.train_memory import MemoryCard
+from app.pages.train_oom import OutOfMemoryCard
+from app.pages.train_result import ResultCard
+from app.pages.train_samples import SamplesCard
+from app.pages.train_side import AlarmsCard
+from app.pages.train_stats import RunStats
 from app.viewmodels.train_run import TrainRunModel
 from app.widgets.card import GAP
 from app.widgets.labels import label
@@ -25,9 +28,7 @@ from app.widgets.plot_lines import PlotLine
 from app.widgets.plot_marks import Limit, Marks
 from app.widgets.plot_panel import PlotPanel
 from app.widgets.plot_style import DASHES
-from app.widgets.plot_ticks import format_value
 from app.widgets.scroll_column import ScrollColumn
-from app.widgets.stat_strip import StatStrip
 from core.metrics import RunSeries, Series
 from core.protocol.events import AlarmRaised
 from core.supervisor import RunView
@@ -36,7 +37,6 @@ _SIDE_PX = 264
 _NARROW_PX = 1000
 _PLOT_LEAST_PX = 196
 _MEMORY_LEAST_SHARE = 0.3
-_STATS = ["step", "epoch", "remaining", "speed", "loss", "eval_loss"]
 
 
 class TrainLive(QWidget):
@@ -45,6 +45,8 @@ class TrainLive(QWidget):
     export_requested = Signal(str, object)
     action_requested = Signal(str)
     """"deploy", "chat", "report", "folder", "csv"."""
+    rung_chosen = Signal(object)
+    """LadderRung: go on after running out of memory."""
     remedy_chosen = Signal(str, object)
     """What to do about an alarm: (Remedy, numbers of samples)."""
 
@@ -55,12 +57,15 @@ class TrainLive(QWidget):
         self._model = model
         self._splits: tuple[str, ...] = ()
         self._cards: tuple[int, ...] = ()
-        self.strip = StatStrip(_STATS)
+        self.strip = RunStats(model)
         self.panel = PlotPanel(["loss", "grad_norm", "learning_rate", "memory"])
         self.marks = RunMarks(self)
         self.ask = AskCard()
         self.alarms = AlarmsCard()
         self.alarm_view = AlarmView(background)
+        self.out_of_memory = OutOfMemoryCard()
+        self.memory = MemoryCard()
+        self.dry_run = DryRunCard()
         self.samples = SamplesCard()
         self.result = ResultCard()
         self._note = label("", "muted", wrap=True)
@@ -76,7 +81,8 @@ class TrainLive(QWidget):
         side = QVBoxLayout()
         side.setContentsMargins(0, 0, 0, 0)
         side.setSpacing(GAP)
-        for card in (self.result, self.alarms, self.samples):
+        cards = (self.out_of_memory, self.result, self.alarms, self.memory, self.samples)
+        for card in (*cards, self.dry_run):
             side.addWidget(card)
         side.addStretch(1)
         self._side = QWidget()
@@ -116,6 +122,8 @@ class TrainLive(QWidget):
         self.alarm_view.step_chosen.connect(self._show_step)
         self.alarm_view.remedy_chosen.connect(self.remedy_chosen)
         self.result.action_requested.connect(self.action_requested)
+        self.out_of_memory.rung_chosen.connect(self.rung_chosen)
+        self._model.machine_changed.connect(self.memory.show_machine)
         for plot in self.panel.plots.values():
             plot.read_out(alarm_name=self._alarm_name)
 
@@ -269,62 +277,14 @@ class TrainLive(QWidget):
         self.marks.show_state(view.state)
         self.panel.data_changed()
         self._refresh_alarms(view)
-        self._show_stats(view)
+        self.strip.show_run(view)
         self._show_note(view)
         self.alarms.show_alarms(view.state)
         self.samples.show_samples(view.state.samples)
-        self.result.show_run(view, self._model.first_eval, self._model.last_eval)
-
-    def _show_stats(self, view: RunView) -> None:
-        state, plan, step = view.state, view.state.plan, view.state.step
-        last = view.series.last_step
-        total = plan.total_steps if plan else None
-        self._stat("step", f"{last:,} / {total:,}" if total else (f"{last:,}" if last else ""))
-        epochs = _epochs_text(step.epoch, plan.epochs) if plan and step and last else ""
-        self._stat("epoch", epochs)
-        self._stat("remaining", self._remaining_text(view))
-        caption = self.tr("Remaining") if view.alive else self.tr("Time taken")
-        self.strip.set_caption("remaining", caption)
-        speed = step.tokens_per_second if step else 0.0
-        self._stat("speed", self.tr("{n} tok/s").format(n=f"{speed:,.0f}") if speed else "")
-        loss = view.series.loss.last
-        finite = step is None or math.isfinite(step.loss)
-        self._stat("loss", format_value(loss[1]) if loss and finite else ("NaN" if step else ""))
-        evaluated = self._model.last_eval
-        self._stat("eval_loss", format_value(evaluated) if evaluated is not None else "")
-        fraction = last / total if total else state.progress
-        if view.alive and state.phase not in ("training", "evaluating") and state.phase_fraction:
-            fraction = state.phase_fraction
-        self.strip.set_progress(fraction if fraction is not None else (None if view.alive else 0))
-
-    def _stat(self, key: str, text: str) -> None:
-        if self.strip.stats[key].value != (text or "–"):
-            self.strip.set_value(key, text)
-
-    def _remaining_text(self, view: RunView) -> str:
-        if not view.alive:
-            seconds = view.series.elapsed_s.last
-            return duration_text(seconds[1]) if seconds else ""
-        if view.state.paused:
-            return self.tr("paused")
-        if view.state.phase not in ("training", "evaluating", "saving"):
-            return ""
-        return self._eta_text(self._model.eta)
-
-    def _eta_text(self, eta: Eta | None) -> str:
-        if eta is None:
-            return self.tr("estimating…")
-        if eta.seconds < 90:
-            return self.tr("{n} s ± {spread}").format(
-                n=round(eta.seconds), spread=max(1, round(eta.spread_s))
-            )
-        if eta.seconds < 5400:
-            return self.tr("{n} min ± {spread}").format(
-                n=round(eta.seconds / 60), spread=max(1, round(eta.spread_s / 60))
-            )
-        return self.tr("{n} h ± {spread}").format(
-            n=f"{eta.seconds / 3600:.1f}", spread=f"{max(0.1, eta.spread_s / 3600):.1f}"
-        )
+        self.out_of_memory.show_run(view)
+        self.memory.show_run(view)
+        self.dry_run.show_tried(view.state.dry_run)
+        self.result.show_run(view)
 
     def _show_note(self, view: RunView) -> None:
         """Why the memory plot shows what it shows."""
@@ -352,16 +312,6 @@ class TrainLive(QWidget):
 
     def retranslate(self) -> None:
         """All texts in the language that is on."""
-        texts = {
-            "step": self.tr("Step"),
-            "epoch": self.tr("Epoch"),
-            "speed": self.tr("Speed"),
-            "loss": self.tr("Loss"),
-            "eval_loss": self.tr("Eval loss"),
-        }
-        for key, text in texts.items():
-            self.strip.set_caption(key, text)
-        self.strip.progress_bar.setAccessibleName(self.tr("Progress of the run"))
         self.panel.plots["loss"].set_title(self.tr("Loss"))
         self.panel.plots["grad_norm"].set_title(self.tr("Gradient norm"))
         self.panel.plots["learning_rate"].set_title(self.tr("Learning rate"))
@@ -375,12 +325,6 @@ class TrainLive(QWidget):
         if event.type() == QEvent.Type.LanguageChange:
             self.retranslate()
         super().changeEvent(event)
-
-
-def _epochs_text(done: float, planned: float) -> str:
-    """Both with as many digits as tell two steps of a short run apart, so that neither jumps."""
-    digits = 1 if planned >= 10 else (2 if planned >= 0.1 else 4)
-    return f"{done:.{digits}f} / {planned:.{digits}f}"
 
 
 def _spec(view: RunView) -> dict[str, Any]:

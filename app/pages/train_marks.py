@@ -75,4 +75,4 @@ class RunMarks(QObject):
 
 def left_branches(run: RunSeries, name: str) -> Sequence[Series]:
     """One curve of every branch that a rollback left behind."""
-    return [getattr(branch, name) for branch in getattr(run, "abandoned", ())]
+    return [getattr(branch, name) for branch in run.abandoned]

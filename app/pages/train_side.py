@@ -1,4 +1,4 @@
-"""The cards beside the plots: what needs a person, what the model says, what comes next."""
+"""The alarms of a run, beside the plots."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from PySide6.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 from app import messages
 from app.i18n import LanguageManager
 from app.pages.train_alarm_texts import AlarmWords
-from app.text import duration_text
 from app.widgets.buttons import Button
-from app.widgets.card import Card, clear_layout
+from app.widgets.card import Card
 from app.widgets.labels import label
 from app.widgets.notice_card import AlarmCard
-from app.widgets.plot_ticks import format_value
-from core.protocol.events import AlarmRaised, SampleGenerated
+from core.protocol.events import AlarmRaised
 from core.runlog.state import RunState
-from core.supervisor import RunView
 
 _LISTED_ROWS = 6
 _ROW_PX = 28
@@ -126,143 +123,3 @@ class AlarmsCard(QWidget):
 
     def _chosen(self, item: QListWidgetItem) -> None:
         self.step_chosen.emit(int(item.data(_STEP_ROLE)))
-
-
-class SamplesCard(Card):
-    """The same question before and after: what training does to the answers."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
-        self._samples: tuple[SampleGenerated, ...] = ()
-        self._rows = QVBoxLayout()
-        self._rows.setSpacing(6)
-        self.body.addLayout(self._rows)
-        self._retranslate()
-
-    def show_samples(self, samples: tuple[SampleGenerated, ...]) -> None:
-        """All answers so far."""
-        if samples != self._samples:
-            self._samples = samples
-            self._build()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Another language."""
-        if event.type() == QEvent.Type.LanguageChange:
-            self._retranslate()
-        super().changeEvent(event)
-
-    def _retranslate(self) -> None:
-        self.set_title(self.tr("Answers"))
-        self._build()
-
-    def _build(self) -> None:
-        clear_layout(self._rows)
-        self.setVisible(bool(self._samples))
-        for prompt in dict.fromkeys(s.prompt for s in self._samples):
-            answers = [s for s in self._samples if s.prompt == prompt]
-            self._rows.addWidget(label(prompt, "strong", wrap=True))
-            self._add_answer(answers[0])
-            if len(answers) > 1:
-                self._add_answer(answers[-1])
-
-    def _add_answer(self, sample: SampleGenerated) -> None:
-        caption = (
-            self.tr("After step {step}").format(step=f"{sample.step:,}")
-            if sample.step
-            else self.tr("Before training")
-        )
-        self._rows.addWidget(label(caption, "muted"))
-        whole = sample.answer.strip()
-        short = whole if len(whole) <= _MOST_CHARACTERS else whole[:_MOST_CHARACTERS] + "…"
-        shown = label(short or self.tr("(no answer)"), wrap=True)
-        shown.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        shown.setToolTip(whole if short != whole else "")
-        self._rows.addWidget(shown)
-
-
-class ResultCard(Card):
-    """How it ended and what to do with it. Hidden while the run lives."""
-
-    action_requested = Signal(str)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
-        self._shown: tuple[object, ...] = ()
-        self._sentence = label("", wrap=True)
-        self._loss = label("", "strong", wrap=True)
-        self.body.addWidget(self._sentence)
-        self.body.addWidget(self._loss)
-        self.buttons: dict[str, Button] = {
-            "deploy": Button(kind="primary", icon_name="rocket-launch-outline"),
-            "chat": Button(icon_name="message-text-outline"),
-            "report": Button(icon_name="file-document-outline"),
-            "csv": Button(icon_name="export-variant"),
-            "folder": Button(icon_name="folder-open-outline"),
-        }
-        for name, button in self.buttons.items():
-            button.setProperty("action", name)
-            button.clicked.connect(self._clicked)
-            self.body.addWidget(button)
-        self.setVisible(False)
-        self._retranslate()
-
-    def show_run(self, view: RunView, first_eval: float | None, last_eval: float | None) -> None:
-        """Show the end of a run, or nothing while it goes on."""
-        ended = view.finished and not view.alive
-        has_adapter = view.run.adapter.is_dir() if ended else False
-        key = (ended, has_adapter, view.status, view.series.last_step, first_eval, last_eval)
-        language = LanguageManager.current().language
-        if (*key, language) == self._shown:
-            return
-        self._shown = (*key, language)
-        self.setVisible(ended)
-        if not ended:
-            return
-        self.set_title(self._heading(view))
-        self._sentence.setText(self._ended(view, has_adapter=has_adapter))
-        self._loss.setText(self._change(first_eval, last_eval))
-        self._loss.setVisible(bool(self._loss.text()))
-        self.buttons["deploy"].setVisible(has_adapter)
-        self.buttons["chat"].setVisible(has_adapter)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Another language."""
-        if event.type() == QEvent.Type.LanguageChange:
-            self._retranslate()
-        super().changeEvent(event)
-
-    def _retranslate(self) -> None:
-        texts = {
-            "deploy": self.tr("Deploy this adapter"),
-            "chat": self.tr("Chat with it"),
-            "report": self.tr("Open the report"),
-            "csv": self.tr("Export all data"),
-            "folder": self.tr("Open the folder"),
-        }
-        for name, text in texts.items():
-            self.buttons[name].set_text(text)
-
-    def _heading(self, view: RunView) -> str:
-        if view.status == "completed":
-            return self.tr("Training is done")
-        return self.tr("Training ended at step {step}").format(step=f"{view.series.last_step:,}")
-
-    def _ended(self, view: RunView, *, has_adapter: bool) -> str:
-        seconds = view.series.elapsed_s.last
-        text = self.tr("{steps} steps in {time}.").format(
-            steps=f"{view.series.last_step:,}",
-            time=duration_text(seconds[1] if seconds else 0.0),
-        )
-        if has_adapter:
-            return text + " " + self.tr("The adapter is saved.")
-        return text + " " + self.tr("There is no adapter yet.")
-
-    def _change(self, first: float | None, last: float | None) -> str:
-        if first is None or last is None or first == last:
-            return ""
-        return self.tr("Eval loss {before} → {after}").format(
-            before=format_value(first), after=format_value(last)
-        )
-
-    def _clicked(self) -> None:
-        self.action_requested.emit(str(self.sender().property("action")))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psutil
 from PySide6.QtCore import QObject, Signal
 
 from app.bridge import Bridge, MachineSample
@@ -40,6 +41,8 @@ class TrainRunModel(QObject):
 
     changed = Signal()
     curves_replaced = Signal()
+    machine_changed = Signal(object, object)
+    """(MachineSample, pids of the run's processes): who holds memory of the cards."""
     refused = Signal(str, str)
     """The worker did not do what it was asked for: kind of the command, and its reason."""
 
@@ -116,11 +119,17 @@ class TrainRunModel(QObject):
 
     @property
     def can_resume(self) -> bool:
-        """It ended before its last step and left a checkpoint."""
+        """It ended before its last step and left a checkpoint, or had no memory to make one."""
         view = self.view
         if view is None or view.alive or not view.finished or view.status == "completed":
             return False
-        return view.run.newest_checkpoint() is not None
+        return bool(view.state.memory_ran_out) or view.run.newest_checkpoint() is not None
+
+    @property
+    def on_card(self) -> bool:
+        """It trains on a GPU."""
+        plan = self.view.state.plan if self.view else None
+        return plan is not None and plan.memory_source == "cuda"
 
     @property
     def paused(self) -> bool:
@@ -166,19 +175,26 @@ class TrainRunModel(QObject):
         """Write a checkpoint and go on. Raises AppError as `toggle_pause`."""
         self._send("save", SaveCommand())
 
-    def stop(self) -> None:
+    def stop(self, *, save: bool = True) -> None:
         """Finish the step, save, end. Asked again, it is hurried. Raises AppError."""
         if self.run_id is not None:
-            self._services.supervisor.stop(self.run_id, save=True)
+            self._services.supervisor.stop(self.run_id, save=save)
             self.asked = "stop"
             self.changed.emit()
 
-    def resume(self) -> None:
-        """Go on from the newest checkpoint in the same folder. Raises AppError."""
+    def resume(self, changes: dict[str, Any] | None = None) -> None:
+        """Go on from the newest checkpoint in the same folder.
+
+        Args:
+            changes: fields of the spec to go on with, as a rung of the memory ladder has them.
+
+        Raises:
+            AppError: as `TrainService.resume`.
+        """
         if self.run_id is not None:
             self.asked = None
             self._eta = SteadyEta()
-            self._take(self._services.train.resume(self.run_id))
+            self._take(self._services.train.resume(self.run_id, changes))
 
     # Facts
 
@@ -193,12 +209,6 @@ class TrainRunModel(QObject):
         left = view.state.plan.total_steps - view.series.last_step
         fresh = remaining(view.series.step_time_s, left, self._evals_left_s(left))
         return self._eta.update(fresh, time.monotonic())
-
-    @property
-    def first_eval(self) -> float | None:
-        """Evaluation loss before the first step, over all splits."""
-        evals = self.view.series.mean_eval_loss if self.view else None
-        return float(evals.ys[0]) if evals else None
 
     @property
     def last_eval(self) -> float | None:
@@ -259,6 +269,7 @@ class TrainRunModel(QObject):
         self.gpu_reason = sample.gpu_reason
         if self.view is None or not self.view.alive:
             return
+        self.machine_changed.emit(sample, self._own_pids())
         step = self.view.series.last_step
         fresh = False
         for gpu in sample.gpus:
@@ -274,3 +285,13 @@ class TrainRunModel(QObject):
             self.curves_replaced.emit()
         if sample.gpus:
             self.changed.emit()
+
+    def _own_pids(self) -> set[int]:
+        """The worker and what it started (one process a card)."""
+        if self.view is None or self.view.pid is None:
+            return set()
+        try:
+            children = psutil.Process(self.view.pid).children(recursive=True)
+        except psutil.Error:
+            return {self.view.pid}
+        return {self.view.pid, *(c.pid for c in children)}

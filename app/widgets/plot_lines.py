@@ -165,8 +165,9 @@ class LineItem:
         found = decimate_columns(self.line.series.xs, ys, edges)
         steps, drawn = self._placed(axis, *found, log_y)
         # A sparse line (evaluations) is joined over a resume: cut, it would be lone points.
-        resumes = [] if self.line.bold else self.line.run.resumes
-        return _broken(steps, drawn, resumes)
+        run = self.line.run
+        cuts = [] if self.line.bold else [*run.resumes, *(to_step for _, to_step in run.rollbacks)]
+        return _broken(steps, drawn, sorted(cuts))
 
     def _placed(
         self, axis: XAxis, steps: Floats, values: Floats, log_y: bool
@@ -204,11 +205,11 @@ class LeftBranches:
         return ema(branch.ys, self._weight) if self._weight else branch.ys
 
 
-def _broken(steps: Floats, drawn: Drawn, resumes: list[int]) -> Drawn:
+def _broken(steps: Floats, drawn: Drawn, cuts: list[int]) -> Drawn:
     """A gap where the run was cut and went on."""
-    if not resumes or not len(steps):
+    if not cuts or not len(steps):
         return drawn
-    places = np.searchsorted(steps, resumes, side="right")
+    places = np.searchsorted(steps, cuts, side="right")
     places = places[(places > 0) & (places < len(steps))]
     return Drawn(np.insert(drawn.xs, places, np.nan), np.insert(drawn.ys, places, np.nan))
 

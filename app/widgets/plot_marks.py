@@ -172,10 +172,10 @@ class MarkPainter:
         self, placed: _Placed, alarms: list[Mark], run: RunSeries, items: list[LineItem]
     ) -> None:
         """The gravest of a pixel is seen."""
-        graver = {}
-        for gravity in ("note", "warning", "error"):
+        graver: dict[float, str] = {}
+        for gravity, role in GRAVITY_ROLES.items():
             steps = {m.step for m in alarms if m.gravity == gravity}
-            graver |= dict.fromkeys(self._pixels(steps, run), GRAVITY_ROLES[gravity])
+            graver |= dict.fromkeys(self._pixels(steps, run), role)
         placed.alarms = self._above_curve(list(graver), items)
         placed.alarm_roles = list(graver.values())
 

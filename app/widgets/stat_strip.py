@@ -54,7 +54,7 @@ class StatStrip(Card):
     def __init__(self, keys: list[str], parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self._grid = QGridLayout()
-        self._grid.setHorizontalSpacing(18)
+        self._grid.setHorizontalSpacing(14)
         self.stats: dict[str, Stat] = {key: Stat() for key in keys}
         for column, stat in enumerate(self.stats.values()):
             self._grid.addWidget(stat, 0, column)
@@ -71,6 +71,13 @@ class StatStrip(Card):
     def set_value(self, key: str, text: str) -> None:
         """Show a figure."""
         self.stats[key].set_value(text)
+
+    def set_shown(self, key: str, shown: bool) -> None:
+        """Leave a figure out where it has no meaning; the others take its room."""
+        stat = self.stats[key]
+        if stat.isHidden() == shown:
+            stat.setVisible(shown)
+            self._grid.setColumnStretch(list(self.stats).index(key), 1 if shown else 0)
 
     def set_progress(self, fraction: float | None, *, visible: bool = True) -> None:
         """0 to 1; None shows that work goes on without saying how far."""

@@ -272,6 +272,123 @@
         </message>
     </context>
     <context>
+        <name>DryRunCard</name>
+        <message>
+            <source>Try-out before the start</source>
+            <translation>开始前试跑</translation>
+        </message>
+        <message>
+            <source>The longest micro-batch: {rows} × {tokens} tokens</source>
+            <translation>最长的微批次：{rows} × {tokens} 个 token</translation>
+        </message>
+        <message>
+            <source>The loss was not a finite number.</source>
+            <translation>损失不是有限数值。</translation>
+        </message>
+        <message>
+            <source>{peak} of {limit} GiB</source>
+            <translation>{peak} / {limit} GiB</translation>
+        </message>
+        <message>
+            <source>Peak memory</source>
+            <translation>峰值显存</translation>
+        </message>
+        <message>
+            <source>A step</source>
+            <translation>每步</translation>
+        </message>
+        <message>
+            <source>{n} s</source>
+            <translation>{n} 秒</translation>
+        </message>
+        <message>
+            <source>The whole run</source>
+            <translation>整个运行</translation>
+        </message>
+        <message>
+            <source>Energy</source>
+            <translation>能耗</translation>
+        </message>
+        <message>
+            <source>A checkpoint</source>
+            <translation>每个检查点</translation>
+        </message>
+    </context>
+    <context>
+        <name>MemoryCard</name>
+        <message>
+            <source>Memory by part</source>
+            <translation>显存构成</translation>
+        </message>
+        <message>
+            <source>The run holds more than the card has: the driver has moved the rest into the computer's memory, and every step is much slower.</source>
+            <translation>本次运行占用超出显存容量：驱动程序已把多出部分移到内存，每一步都会慢很多。</translation>
+        </message>
+        <message>
+            <source>forecast {total} GiB</source>
+            <translation>预测 {total} GiB</translation>
+        </message>
+        <message>
+            <source>forecast {total}, measured {peak} GiB ({off})</source>
+            <translation>预测 {total}，实测 {peak} GiB（{off}）</translation>
+        </message>
+        <message>
+            <source>{name} holds {gib} GiB</source>
+            <translation>{name} 占用 {gib} GiB</translation>
+        </message>
+        <message>
+            <source>another program</source>
+            <translation>另一程序</translation>
+        </message>
+        <message>
+            <source>{gib} GiB held by the desktop and the driver</source>
+            <translation>桌面与驱动程序占用 {gib} GiB</translation>
+        </message>
+    </context>
+    <context>
+        <name>MemoryWords</name>
+        <message>
+            <source>weights ({bits}-bit)</source>
+            <translation>权重（{bits} 位）</translation>
+        </message>
+        <message>
+            <source>weights</source>
+            <translation>权重</translation>
+        </message>
+        <message>
+            <source>adapter</source>
+            <translation>适配器</translation>
+        </message>
+        <message>
+            <source>gradients</source>
+            <translation>梯度</translation>
+        </message>
+        <message>
+            <source>optimizer</source>
+            <translation>优化器</translation>
+        </message>
+        <message>
+            <source>activations</source>
+            <translation>激活值</translation>
+        </message>
+        <message>
+            <source>logits</source>
+            <translation>logits</translation>
+        </message>
+        <message>
+            <source>fragments</source>
+            <translation>碎片</translation>
+        </message>
+        <message>
+            <source>CUDA and libraries</source>
+            <translation>CUDA 与运行库</translation>
+        </message>
+        <message>
+            <source>other</source>
+            <translation>其他</translation>
+        </message>
+    </context>
+    <context>
         <name>MetricPlot</name>
         <message>
             <source>No values yet</source>
@@ -319,6 +436,45 @@
         <message>
             <source>tok/s</source>
             <translation>token/s</translation>
+        </message>
+    </context>
+    <context>
+        <name>OutOfMemoryCard</name>
+        <message>
+            <source>Memory ran out at step {step}</source>
+            <translation>第 {step} 步内存不足</translation>
+        </message>
+        <message>
+            <source>It went on with: {measure}</source>
+            <translation>已采用后继续：{measure}</translation>
+        </message>
+        <message>
+            <source>{needed} GiB more were asked for while {allocated} of {limit} GiB were in use; the longest sample had {tokens} tokens.</source>
+            <translation>在已占用 {allocated} / {limit} GiB 时又申请了 {needed} GiB；最长样本有 {tokens} 个 token。</translation>
+        </message>
+        <message>
+            <source>Most of it: {part}.</source>
+            <translation>占用最多：{part}。</translation>
+        </message>
+        <message>
+            <source>What would help, gentlest first</source>
+            <translation>可行的办法，影响小的在前</translation>
+        </message>
+        <message>
+            <source>Apply and go on</source>
+            <translation>采用并继续</translation>
+        </message>
+        <message>
+            <source>saves about {gib} GiB</source>
+            <translation>约省 {gib} GiB</translation>
+        </message>
+        <message>
+            <source>steps take {share} longer</source>
+            <translation>每步慢 {share}</translation>
+        </message>
+        <message>
+            <source>{saves}; {slower}</source>
+            <translation>{saves}；{slower}</translation>
         </message>
     </context>
     <context>
@@ -405,6 +561,49 @@
         </message>
     </context>
     <context>
+        <name>RatePopover</name>
+        <message>
+            <source>Learning rate</source>
+            <translation type="unfinished">学习率</translation>
+        </message>
+        <message>
+            <source>Now {rate}, {scale} times the schedule's.</source>
+            <translation>现为 {rate}，是计划值的 {scale}。</translation>
+        </message>
+        <message>
+            <source>Now {rate}, as scheduled.</source>
+            <translation>现为 {rate}，与计划一致。</translation>
+        </message>
+        <message>
+            <source>As scheduled</source>
+            <translation>恢复计划值</translation>
+        </message>
+        <message>
+            <source>Take every change of the rate back</source>
+            <translation>撤销对学习率的所有更改</translation>
+        </message>
+        <message>
+            <source>Factor</source>
+            <translation>倍率</translation>
+        </message>
+        <message>
+            <source>Change the rate</source>
+            <translation>更改学习率</translation>
+        </message>
+        <message>
+            <source>from the next step on</source>
+            <translation>从下一步起生效</translation>
+        </message>
+        <message>
+            <source>next step about {rate}</source>
+            <translation>下一步约为 {rate}</translation>
+        </message>
+        <message>
+            <source>a number from 0.001 to 100, or a fraction like 1/3</source>
+            <translation>0.001 到 100 的数，或 1/3 这样的分数</translation>
+        </message>
+    </context>
+    <context>
         <name>Readout</name>
         <message>
             <source>raw</source>
@@ -462,6 +661,22 @@
             <translation>与它对话</translation>
         </message>
         <message>
+            <source>Merge or export</source>
+            <translation>合并或导出</translation>
+        </message>
+        <message>
+            <source>Write a whole model with the adapter in it, or the adapter alone</source>
+            <translation>写出合并适配器后的完整模型，或仅导出适配器</translation>
+        </message>
+        <message>
+            <source>Save a capsule</source>
+            <translation>保存复现包</translation>
+        </message>
+        <message>
+            <source>Settings, hashes of data and model, versions, seeds and curves in one file, which opens as a new run anywhere</source>
+            <translation>将设置、数据与模型哈希、版本、种子和曲线存为一个文件，可在任何机器上作为新运行打开</translation>
+        </message>
+        <message>
             <source>Open the report</source>
             <translation>打开报告</translation>
         </message>
@@ -486,6 +701,10 @@
             <translation>共 {steps} 步，用时 {time}。</translation>
         </message>
         <message>
+            <source>The model is saved.</source>
+            <translation>模型已保存。</translation>
+        </message>
+        <message>
             <source>The adapter is saved.</source>
             <translation>适配器已保存。</translation>
         </message>
@@ -496,6 +715,112 @@
         <message>
             <source>Eval loss {before} → {after}</source>
             <translation>评估损失 {before} → {after}</translation>
+        </message>
+        <message>
+            <source>The evaluation loss was lowest at step {step} ({best}) and rose again: the model began to learn the training data by heart.</source>
+            <translation>评估损失在第 {step} 步最低（{best}），随后回升：模型开始死记训练数据。</translation>
+        </message>
+        <message>
+            <source>The checkpoint of step {step} is kept.</source>
+            <translation>第 {step} 步的检查点已保留。</translation>
+        </message>
+    </context>
+    <context>
+        <name>RunControls</name>
+        <message>
+            <source>Resume</source>
+            <translation type="unfinished">继续</translation>
+        </message>
+        <message>
+            <source>Go on from the newest checkpoint, in the same run</source>
+            <translation type="unfinished">从最新的检查点继续同一运行</translation>
+        </message>
+        <message>
+            <source>Save now</source>
+            <translation type="unfinished">立即保存</translation>
+        </message>
+        <message>
+            <source>Write a checkpoint and go on training</source>
+            <translation type="unfinished">写入检查点后继续训练</translation>
+        </message>
+        <message>
+            <source>Learning rate</source>
+            <translation type="unfinished">学习率</translation>
+        </message>
+        <message>
+            <source>Change the learning rate from the next step on</source>
+            <translation>从下一步起更改学习率</translation>
+        </message>
+        <message>
+            <source>Hold after this step; the model stays loaded</source>
+            <translation>完成当前步后暂停，模型保持加载</translation>
+        </message>
+        <message>
+            <source>Continue</source>
+            <translation type="unfinished">继续</translation>
+        </message>
+        <message>
+            <source>Pause</source>
+            <translation type="unfinished">暂停</translation>
+        </message>
+        <message>
+            <source>Other ways to pause</source>
+            <translation>其他暂停方式</translation>
+        </message>
+        <message>
+            <source>Pause and free the GPU</source>
+            <translation>暂停并释放显存</translation>
+        </message>
+        <message>
+            <source>Everything waits in the computer's memory, so that the card can do other work</source>
+            <translation>全部内容暂存于内存，显卡可用于其他工作</translation>
+        </message>
+        <message>
+            <source>Stop faster</source>
+            <translation type="unfinished">尽快停止</translation>
+        </message>
+        <message>
+            <source>Do not wait for the step to end</source>
+            <translation type="unfinished">不再等待当前步结束</translation>
+        </message>
+        <message>
+            <source>Stop and save</source>
+            <translation type="unfinished">停止并保存</translation>
+        </message>
+        <message>
+            <source>Finish the step, save a checkpoint and the adapter, then end</source>
+            <translation type="unfinished">完成当前步，保存检查点和适配器后结束</translation>
+        </message>
+        <message>
+            <source>Other ways to stop</source>
+            <translation>其他停止方式</translation>
+        </message>
+        <message>
+            <source>Stop without saving</source>
+            <translation>停止但不保存</translation>
+        </message>
+    </context>
+    <context>
+        <name>RunFacts</name>
+        <message>
+            <source>{count} cards {strategy} {dtype}</source>
+            <translation>{count} 张卡 {strategy} {dtype}</translation>
+        </message>
+        <message>
+            <source>{count} samples</source>
+            <translation type="unfinished">{count} 条样本</translation>
+        </message>
+        <message>
+            <source>when it goes wrong: {action}</source>
+            <translation>出现异常时：{action}</translation>
+        </message>
+        <message>
+            <source>started {clock}</source>
+            <translation type="unfinished">{clock} 开始</translation>
+        </message>
+        <message>
+            <source>goes on when this window is closed</source>
+            <translation type="unfinished">关闭窗口后继续运行</translation>
         </message>
     </context>
     <context>
@@ -515,6 +840,85 @@
         <message>
             <source>Learning rate × {scale}</source>
             <translation>学习率 × {scale}</translation>
+        </message>
+    </context>
+    <context>
+        <name>RunStats</name>
+        <message>
+            <source>Remaining</source>
+            <translation type="unfinished">剩余</translation>
+        </message>
+        <message>
+            <source>Time taken</source>
+            <translation type="unfinished">用时</translation>
+        </message>
+        <message>
+            <source>{n} tok/s</source>
+            <translation type="unfinished">{n} token/s</translation>
+        </message>
+        <message>
+            <source>Model FLOPs utilization: the arithmetic that the model needs, against what this card reached in a measured matrix product ({peak} TFLOPS). Recomputation is not counted.</source>
+            <translation>模型算力利用率：模型所需的计算量与本卡实测矩阵乘法峰值（{peak} TFLOPS）之比，不计重计算。</translation>
+        </message>
+        <message>
+            <source>Over {count} cards.</source>
+            <translation>共 {count} 张卡。</translation>
+        </message>
+        <message>
+            <source>paused</source>
+            <translation type="unfinished">已暂停</translation>
+        </message>
+        <message>
+            <source>estimating…</source>
+            <translation type="unfinished">估算中…</translation>
+        </message>
+        <message>
+            <source>{n} s ± {spread}</source>
+            <translation type="unfinished">{n} 秒 ± {spread}</translation>
+        </message>
+        <message>
+            <source>{n} min ± {spread}</source>
+            <translation type="unfinished">{n} 分 ± {spread}</translation>
+        </message>
+        <message>
+            <source>{n} h ± {spread}</source>
+            <translation type="unfinished">{n} 小时 ± {spread}</translation>
+        </message>
+        <message>
+            <source>Step</source>
+            <translation type="unfinished">步</translation>
+        </message>
+        <message>
+            <source>Epoch</source>
+            <translation type="unfinished">轮次</translation>
+        </message>
+        <message>
+            <source>Speed</source>
+            <translation type="unfinished">速度</translation>
+        </message>
+        <message>
+            <source>MFU</source>
+            <translation>MFU</translation>
+        </message>
+        <message>
+            <source>Tokens a step</source>
+            <translation>每步 token</translation>
+        </message>
+        <message>
+            <source>Loss</source>
+            <translation type="unfinished">损失</translation>
+        </message>
+        <message>
+            <source>Eval loss</source>
+            <translation type="unfinished">评估损失</translation>
+        </message>
+        <message>
+            <source>Expected, over all cards and micro-steps, padding left out</source>
+            <translation>预计值，含所有卡与微步，不含填充</translation>
+        </message>
+        <message>
+            <source>Progress of the run</source>
+            <translation type="unfinished">运行进度</translation>
         </message>
     </context>
     <context>
@@ -746,12 +1150,20 @@
     <context>
         <name>SamplesCard</name>
         <message>
-            <source>Answers</source>
-            <translation>回答对比</translation>
+            <source>Step whose answers are shown</source>
+            <translation>显示哪一步的回答</translation>
         </message>
         <message>
-            <source>After step {step}</source>
-            <translation>第 {step} 步之后</translation>
+            <source>Answers at each evaluation</source>
+            <translation>每次评估时的回答</translation>
+        </message>
+        <message>
+            <source>Answers before training</source>
+            <translation>训练前的回答</translation>
+        </message>
+        <message>
+            <source>Answers at step {step}</source>
+            <translation>第 {step} 步的回答</translation>
         </message>
         <message>
             <source>Before training</source>
@@ -812,38 +1224,6 @@
             <translation>本机 {gib} GiB</translation>
         </message>
         <message>
-            <source>Remaining</source>
-            <translation>剩余</translation>
-        </message>
-        <message>
-            <source>Time taken</source>
-            <translation>用时</translation>
-        </message>
-        <message>
-            <source>{n} tok/s</source>
-            <translation>{n} token/s</translation>
-        </message>
-        <message>
-            <source>paused</source>
-            <translation>已暂停</translation>
-        </message>
-        <message>
-            <source>estimating…</source>
-            <translation>估算中…</translation>
-        </message>
-        <message>
-            <source>{n} s ± {spread}</source>
-            <translation>{n} 秒 ± {spread}</translation>
-        </message>
-        <message>
-            <source>{n} min ± {spread}</source>
-            <translation>{n} 分 ± {spread}</translation>
-        </message>
-        <message>
-            <source>{n} h ± {spread}</source>
-            <translation>{n} 小时 ± {spread}</translation>
-        </message>
-        <message>
             <source>GPU memory</source>
             <translation>显存</translation>
         </message>
@@ -856,28 +1236,8 @@
             <translation>{reason}图中为训练进程占用的内存。</translation>
         </message>
         <message>
-            <source>Step</source>
-            <translation>步</translation>
-        </message>
-        <message>
-            <source>Epoch</source>
-            <translation>轮次</translation>
-        </message>
-        <message>
-            <source>Speed</source>
-            <translation>速度</translation>
-        </message>
-        <message>
             <source>Loss</source>
             <translation>损失</translation>
-        </message>
-        <message>
-            <source>Eval loss</source>
-            <translation>评估损失</translation>
-        </message>
-        <message>
-            <source>Progress of the run</source>
-            <translation>运行进度</translation>
         </message>
         <message>
             <source>Gradient norm</source>
@@ -895,64 +1255,12 @@
             <translation>新建训练</translation>
         </message>
         <message>
-            <source>Resume</source>
-            <translation>继续</translation>
-        </message>
-        <message>
-            <source>Go on from the newest checkpoint, in the same run</source>
-            <translation>从最新的检查点继续同一运行</translation>
-        </message>
-        <message>
-            <source>Save now</source>
-            <translation>立即保存</translation>
-        </message>
-        <message>
-            <source>Write a checkpoint and go on training</source>
-            <translation>写入检查点后继续训练</translation>
-        </message>
-        <message>
             <source>Train</source>
             <translation>训练</translation>
         </message>
         <message>
             <source>Fine-tune a model on your own data with LoRA.</source>
             <translation>用 LoRA 在自己的数据上微调模型。</translation>
-        </message>
-        <message>
-            <source>Continue</source>
-            <translation>继续</translation>
-        </message>
-        <message>
-            <source>Pause</source>
-            <translation>暂停</translation>
-        </message>
-        <message>
-            <source>Stop faster</source>
-            <translation>尽快停止</translation>
-        </message>
-        <message>
-            <source>Stop and save</source>
-            <translation>停止并保存</translation>
-        </message>
-        <message>
-            <source>Do not wait for the step to end</source>
-            <translation>不再等待当前步结束</translation>
-        </message>
-        <message>
-            <source>Finish the step, save a checkpoint and the adapter, then end</source>
-            <translation>完成当前步，保存检查点和适配器后结束</translation>
-        </message>
-        <message>
-            <source>{count} samples</source>
-            <translation>{count} 条样本</translation>
-        </message>
-        <message>
-            <source>started {clock}</source>
-            <translation>{clock} 开始</translation>
-        </message>
-        <message>
-            <source>goes on when this window is closed</source>
-            <translation>关闭窗口后继续运行</translation>
         </message>
         <message>
             <source>Checking the model and the data …</source>

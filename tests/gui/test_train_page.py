@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QScrollArea
 
 from app.bridge import MachineSample
 from app.pages.train import TrainPage
-from app.pages.train_live import _epochs_text
+from app.pages.train_stats import epochs_text
 from core.errors import ErrorInfo
 from core.hardware import GpuSample
 from core.metrics import Series
@@ -75,18 +75,18 @@ def commands(run):
 def test_the_page_opens_with_a_form_that_is_ready_to_start(page):
     assert page.form.isVisible()
     assert not page.live.isVisible()
-    assert page.form.model_box.currentData() == "deepdeck-starter"
-    assert page.form.data_box.currentText() == "deepdeck-sample"
+    assert page.form.what.model_box.currentData() == "deepdeck-starter"
+    assert page.form.what.data_box.currentText() == "deepdeck-sample"
     assert page.form.check() is not None
 
 
 def test_the_chosen_data_is_counted(page, qtbot):
-    qtbot.waitUntil(lambda: "training" in page.form._data_facts.text())
-    assert "accuracy" in page.form._data_facts.text()
+    qtbot.waitUntil(lambda: "training" in page.form.what.data_facts.text())
+    assert "accuracy" in page.form.what.data_facts.text()
 
 
 def test_the_plan_is_told_before_anything_is_started(page, qtbot, home):
-    page.form.amount_line.setText("40")
+    page.form.how.amount_line.setText("40")
     qtbot.waitUntil(lambda: page.form.plan_card.plan is not None)
     qtbot.waitUntil(lambda: page.form.plan_card.plan.total_steps == 40)
     assert not home.runs.exists()
@@ -94,10 +94,10 @@ def test_the_plan_is_told_before_anything_is_started(page, qtbot, home):
 
 def test_every_wrong_field_is_marked_at_once_and_nothing_is_started(page, home):
     form = page.form
-    form.advanced_lines["learning_rate"].setText("-1")
-    form.advanced_lines["per_device_train_batch_size"].setText("many")
-    form.advanced_lines["lora.r"].setText("0")
-    form.amount_line.setText("0")
+    form.advanced.fields["learning_rate"].setText("-1")
+    form.advanced.fields["per_device_train_batch_size"].setText("many")
+    form.advanced.fields["lora.r"].setText("0")
+    form.how.amount_line.setText("0")
     click(form.start_button)
     assert form.rows["learning_rate"].error == "Must be above 0."
     assert form.rows["per_device_train_batch_size"].error == "Must be a whole number."
@@ -111,28 +111,28 @@ def test_every_wrong_field_is_marked_at_once_and_nothing_is_started(page, home):
 
 def test_a_corrected_field_loses_its_error(page):
     form = page.form
-    form.advanced_lines["lora.r"].setText("0")
+    form.advanced.fields["lora.r"].setText("0")
     form.check()
-    form.advanced_lines["lora.r"].setText("8")
+    form.advanced.fields["lora.r"].setText("8")
     assert form.check().lora.r == 8
     assert form.rows["lora.r"].error == ""
 
 
 def test_a_preset_fills_the_fields_and_every_one_can_be_changed(page):
     form = page.form
-    form._choose_preset("guide-default")
-    assert form.advanced_lines["learning_rate"].text() == "3e-05"
-    assert form.advanced_lines["lora.target_modules"].text() == "q_proj, v_proj"
-    form.advanced_lines["lora.target_modules"].setText("q_proj，o_proj")
-    form.amount_box.setCurrentIndex(form.amount_box.findData("steps"))
-    form.amount_line.setText("1,000")
+    form.choose_preset("guide-default")
+    assert form.advanced.fields["learning_rate"].text() == "3e-05"
+    assert form.advanced.fields["lora.target_modules"].text() == "q_proj, v_proj"
+    form.advanced.fields["lora.target_modules"].setText("q_proj，o_proj")
+    form.how.amount_box.setCurrentIndex(form.how.amount_box.findData("steps"))
+    form.how.amount_line.setText("1,000")
     spec = form.check()
     assert spec.lora.target_modules == ("q_proj", "o_proj")
     assert spec.max_steps == 1000
 
 
 def test_what_the_model_lacks_is_said_at_its_field(page, qtbot, home):
-    page.form.advanced_lines["lora.target_modules"].setText("no_such_layer")
+    page.form.advanced.fields["lora.target_modules"].setText("no_such_layer")
     click(page.form.start_button)
     qtbot.waitUntil(lambda: page.form.rows["lora.target_modules"].error != "")
     assert "no_such_layer" in page.form.rows["lora.target_modules"].error
@@ -145,7 +145,7 @@ def test_the_window_stays_alive_while_the_data_is_checked(page, qtbot, home, mon
     service = page.ctx.services.train
     prepare = service.prepare
     monkeypatch.setattr(service, "prepare", lambda spec: (gate.wait(20), prepare(spec))[1])
-    page.form.advanced_lines["lora.target_modules"].setText("no_such_layer")
+    page.form.advanced.fields["lora.target_modules"].setText("no_such_layer")
     click(page.form.start_button)
     assert not page.form.start_button.isEnabled()
     assert "Checking" in page.facts_label.text()
@@ -164,14 +164,14 @@ def test_bad_data_is_said_at_its_field(page, qtbot, tmp_path):
 
 
 def test_questions_are_one_a_line(page):
-    page.form.prompts.setPlainText("What is DNS?\n\n  什么是损失？ \n")
+    page.form.how.prompts.setPlainText("What is DNS?\n\n  什么是损失？ \n")
     assert page.form.check().sample_prompts == ("What is DNS?", "什么是损失？")
 
 
 def test_every_field_has_a_name_and_a_help_for_screen_readers(page):
-    for row in page.form.rows.values():
-        assert row.field.accessibleName()
-        assert row.field.accessibleDescription()
+    for key, row in page.form.rows.items():
+        assert row.field.accessibleName(), key
+        assert row.field.accessibleDescription(), key
 
 
 # A living run
@@ -219,20 +219,20 @@ def test_new_steps_reach_figures_and_plots(page, living, deck, qtbot):
 
 
 def test_pause_asks_the_worker_and_waits_for_its_word(page, living, deck):
-    click(page.pause_button)
+    click(page.controls.pause.main)
     assert commands(living) == ["pause"]
-    assert not page.pause_button.isEnabled()
+    assert not page.controls.pause.main.isEnabled()
     asked = json.loads(living.control.read_text())["command_id"]
     append(living, [CommandAcknowledged(command="pause", in_reply_to=asked)])
     deck.bridge.tick()
     assert "paused" in page.chip.text()
-    assert page.pause_button.text() == "Continue"
-    click(page.pause_button)
+    assert page.controls.pause.main.text() == "Continue"
+    click(page.controls.pause.main)
     assert commands(living) == ["pause", "continue"]
 
 
 def test_save_now_asks_for_a_checkpoint(page, living):
-    click(page.save_button)
+    click(page.controls.save_button)
     assert commands(living) == ["save"]
 
 
@@ -270,7 +270,7 @@ def test_the_phase_is_said_while_nothing_trains_yet(page, deck, home):
                     alive=True)  # fmt: skip
     show(page, deck, run)
     assert "loading" in page.chip.text()
-    assert not page.pause_button.isEnabled()
+    assert not page.controls.pause.main.isEnabled()
     assert stat(page, "remaining") == "–"
 
 
@@ -314,7 +314,7 @@ def test_a_finished_run_says_what_came_of_it_and_what_to_do_next(page, deck, hom
     assert result.title_label.text() == "Training is done"
     assert "Eval loss 3.50 → 1.50" in result._loss.text()
     assert result.buttons["deploy"].isVisible()
-    assert not page.stop_button.isVisible()
+    assert not page.controls.stop.main.isVisible()
     assert page.new_button.isVisible()
     answers = page.live.samples
     assert answers.isVisible()
@@ -349,7 +349,7 @@ def test_resume_is_offered_only_where_a_checkpoint_is(page, deck, home):
     stopped = [*usual(), RunFinished(outcome="stopped", reason="stop_requested")]
     run = write_run(home, stopped)
     show(page, deck, run)
-    assert not page.resume_button.isVisible()
+    assert not page.controls.resume_button.isVisible()
     assert page.new_button.isVisible()
 
 
@@ -395,7 +395,7 @@ def test_an_unknown_run_is_an_error_card_and_no_crash(page, deck):
 def test_the_page_speaks_chinese_without_a_restart(page, living, deck, qtbot):
     deck.window.ctx.language.set_choice("zh_CN")
     qtbot.waitUntil(lambda: page.live.panel.plots["loss"].title == "损失")
-    qtbot.waitUntil(lambda: page.save_button.text() == "立即保存")
+    qtbot.waitUntil(lambda: page.controls.save_button.text() == "立即保存")
     assert page.live.panel.plots["loss"].lines[0].name == "训练"
     qtbot.waitUntil(lambda: page.form.rows["model"].label.text() == "模型(&M)")
 
@@ -425,7 +425,7 @@ def test_on_a_narrow_window_the_answers_scroll_with_the_page(page, deck, home, w
     [(0.0104, 0.0104, "0.0104 / 0.0104"), (0.5, 1.34, "0.50 / 1.34"), (7.0, 12.0, "7.0 / 12.0")],
 )
 def test_done_and_planned_epochs_have_the_same_digits(done, planned, text):
-    assert _epochs_text(done, planned) == text
+    assert epochs_text(done, planned) == text
 
 
 @pytest.mark.parametrize("size", [(1024, 700), (1360, 860)])
