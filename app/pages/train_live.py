@@ -21,6 +21,7 @@ from app.pages.train_result import ResultCard
 from app.pages.train_samples import SamplesCard
 from app.pages.train_side import AlarmsCard
 from app.pages.train_stats import RunStats
+from app.viewmodels.train_alarms import scale_text
 from app.viewmodels.train_run import TrainRunModel
 from app.widgets.card import GAP
 from app.widgets.labels import label
@@ -28,6 +29,7 @@ from app.widgets.plot_lines import PlotLine
 from app.widgets.plot_marks import Limit, Marks
 from app.widgets.plot_panel import PlotPanel
 from app.widgets.plot_style import DASHES
+from app.widgets.plot_ticks import format_value
 from app.widgets.scroll_column import ScrollColumn
 from core.metrics import RunSeries, Series
 from core.protocol.events import AlarmRaised
@@ -55,7 +57,7 @@ class TrainLive(QWidget):
     ) -> None:
         super().__init__(parent)
         self._model = model
-        self._splits: tuple[str, ...] = ()
+        self._shape: tuple[str, ...] = ()
         self._cards: tuple[int, ...] = ()
         self.strip = RunStats(model)
         self.panel = PlotPanel(["loss", "grad_norm", "learning_rate", "memory"])
@@ -126,6 +128,7 @@ class TrainLive(QWidget):
         self._model.machine_changed.connect(self.memory.show_machine)
         for plot in self.panel.plots.values():
             plot.read_out(alarm_name=self._alarm_name)
+        self.panel.plots["learning_rate"].read_out(value_of=self._rate_now)
 
     # Alarms
 
@@ -192,7 +195,6 @@ class TrainLive(QWidget):
         run = self._model.series
         if run is None:
             return
-        self._splits = tuple(run.eval_loss)
         self._cards = tuple(self._model.gpu_memory)
         self._set_lines(run)
         if self.panel.axis.runs != [run]:
@@ -216,6 +218,15 @@ class TrainLive(QWidget):
         left = partial(left_branches, run, name)
         return PlotLine(series, run, name, text, smooth=smooth, left=left)
 
+    def _rate_now(self) -> tuple[str, str]:
+        """The rate with what it was scaled by, so that a cut is not taken for the schedule."""
+        view = self._model.view
+        last = view.series.learning_rate.last if view else None
+        if view is None or last is None:
+            return "", ""
+        scale = view.state.lr_scale
+        return format_value(last[1]), "" if abs(scale - 1) < 1e-6 else f"× {scale_text(scale)}"
+
     def _eval_lines(self, run: RunSeries) -> list[PlotLine]:
         language = LanguageManager.current().language
         return [
@@ -235,8 +246,13 @@ class TrainLive(QWidget):
         for number, (index, series) in enumerate(self._model.gpu_memory.items()):
             name = self.tr("card {index}").format(index=index)
             lines.append(PlotLine(series, run, "memory", name, dash=DASHES[number % len(DASHES)]))
+        held = self.tr("this run")
+        if len(run.reserved_gib):
+            lines.append(PlotLine(run.reserved_gib, run, "series:1", self.tr("reserved")))
+            held = self.tr("allocated")
         role = "allocated" if lines else "memory"
-        lines.append(PlotLine(run.memory_gib, run, role, self.tr("this run")))
+        left = partial(left_branches, run, "memory_gib")
+        lines.append(PlotLine(run.memory_gib, run, role, held, left=left))
         return lines
 
     def _set_limits(self) -> None:
@@ -267,8 +283,9 @@ class TrainLive(QWidget):
         view = self._model.view
         if view is None:
             return
-        if self._splits != tuple(view.series.eval_loss):
-            self._splits = tuple(view.series.eval_loss)
+        shape = (*view.series.eval_loss, *(("reserved",) if len(view.series.reserved_gib) else ()))
+        if self._shape != shape:
+            self._shape = shape
             self._set_lines(view.series)
         self._set_limits()
         axis = self.panel.axis

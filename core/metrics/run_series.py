@@ -63,6 +63,8 @@ class RunSeries:
         self.learning_rate = Series()
         self.memory_gib = Series("GiB")
         self.peak_memory_gib = Series("GiB")
+        self.reserved_gib = Series("GiB")
+        """What the allocator holds of the card; empty without one."""
         self.tokens_per_second = Series("tokens/s")
         self.step_time_s = Series("s")
         self.epoch = Series()
@@ -155,8 +157,8 @@ class RunSeries:
         self.rollbacks.append((event.step, event.to_step))
 
     def _cut_back(self, step: int) -> None:
-        evals = (*self.eval_loss.values(), self.mean_eval_loss)
-        for series in (*self._step_series().values(), *evals):
+        others = (*self.eval_loss.values(), self.mean_eval_loss, self.reserved_gib)
+        for series in (*self._step_series().values(), *others):
             series.truncate_after(step)
         for name, xs in self.alarms.items():
             self.alarms[name] = [x for x in xs if x <= step]
@@ -192,6 +194,9 @@ class RunSeries:
         elapsed = self._elapsed(steps)
         for name, series in self._step_series().items():
             series.extend(xs, elapsed if series is self.elapsed_s else _column(steps, name))
+        held = [(e.step, e.reserved_memory_gib) for e in steps if e.reserved_memory_gib]
+        if held:
+            self.reserved_gib.extend(*zip(*held, strict=True))
 
     def _elapsed(self, steps: list[TrainStep]) -> Floats:
         """The worker's monotonic clock, joined over restarts without the time between them."""

@@ -174,3 +174,12 @@ def test_a_checkpoint_said_again_is_one_mark():
     run = RunSeries()
     run.apply([CheckpointSaved(step=9), CheckpointSaved(step=4), CheckpointSaved(step=9)])
     assert run.checkpoints == [4, 9]
+
+
+def test_what_the_allocator_reserved_is_a_curve_only_where_there_is_a_card():
+    run = RunSeries()
+    on_card = [TrainStep(seq=i, step=i, reserved_memory_gib=8.0 + i) for i in (1, 2, 3)]
+    run.apply([TrainStep(step=0), *on_card, RolledBack(seq=4, step=3, to_step=1)])
+    assert run.reserved_gib.xs.tolist() == [1]
+    assert run.reserved_gib.last == (1, 9.0)
+    assert not run.reserved_gib.non_finite_xs
