@@ -26,6 +26,8 @@ PHASES: dict[str, Words] = {
     "downloading": Words("downloading", "正在下载"),
     "extracting": Words("unpacking", "正在解包"),
     "verifying": Words("verifying", "正在校验"),
+    "comparing": Words("comparing with what was trained", "正在与训练结果比对"),
+    "merging": Words("merging the adapter into the weights", "正在将适配器合并到权重"),
     "": Words("", ""),
 }
 
@@ -50,6 +52,7 @@ JOBS: dict[str, Words] = {
     "serve": Words("API", "API"),
     "fetch": Words("Fetch", "获取模型"),
     "preview": Words("Preview", "预览"),
+    "export": Words("Export", "导出"),
 }
 
 REASONS: dict[str, Words] = {

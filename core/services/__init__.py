@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.services.runs import RunsService
     from core.services.serve import ServeService
     from core.services.train import TrainService
+    from core.services.train_export import ExportService
     from core.supervisor import Supervisor
 
 
@@ -40,6 +41,13 @@ class Services:
         from core.services.doctor import DoctorService
 
         return DoctorService(self.home)
+
+    @cached_property
+    def export(self) -> ExportService:
+        """Adapters and merged models for use elsewhere."""
+        from core.services.train_export import ExportService
+
+        return ExportService(self.home, self.supervisor, self.models)
 
     @cached_property
     def queue(self) -> QueueService:

@@ -18,7 +18,7 @@ from core.supervisor import RunView, Supervisor, load_view
 # `RunsService.list` is part of the contract and hides the builtin inside the class.
 Summaries = list[RunSummary]
 
-_RESTARTABLE = {"serve": "workers.serve", "fetch": "workers.models"}
+_RESTARTABLE = {"serve": "workers.serve", "fetch": "workers.models", "export": "workers.export"}
 """Jobs that simply begin again in their folder; a fetch goes on with the parts it has."""
 
 
