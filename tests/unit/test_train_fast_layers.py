@@ -99,6 +99,40 @@ def test_packed_documents_stay_apart(recompute: str) -> None:
     compare(*pair("llama", ALL, recompute), near=2e-5, position_ids=places)
 
 
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
+def test_flat_rows_of_documents_take_the_packed_attention(recompute: str) -> None:
+    from workers.train import attention
+
+    plain, fast = pair("llama", ALL, recompute)
+    for model in (plain, fast):
+        assert attention.install(model.base_model.model)
+    torch.manual_seed(1)
+    ids = torch.randint(3, 400, (1, 19))
+    bounds = torch.tensor([0, 5, 6, 19], dtype=torch.int32)
+    places = torch.cat([torch.arange(n) for n in (5, 1, 13)])[None]
+    inputs = {"position_ids": places, "cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds}
+    logits = [
+        m(input_ids=ids, use_cache=False, max_length_q=13, max_length_k=13, **inputs).logits
+        for m in (plain, fast)
+    ]
+    assert torch.allclose(*logits, rtol=1e-4, atol=1e-5)
+    for each in logits:
+        each.square().sum().backward()
+    for a, b in zip(plain.parameters(), fast.parameters(), strict=True):
+        assert a.grad is None or torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_bf16_adapters_get_bf16_gradients() -> None:
+    plain, fast = pair("llama", ALL, "full", dtype=torch.bfloat16)
+    for model in (plain, fast):
+        for tensor in model.parameters():
+            tensor.data = tensor.data.to(torch.bfloat16)
+    _, expected = gradients(plain)
+    _, found = gradients(fast)
+    assert {g.dtype for g in found.values()} == {torch.bfloat16}
+    assert distance(found, expected) < 0.1
+
+
 @pytest.mark.parametrize("recompute", ["none", "full"])
 def test_a_padding_mask_reaches_the_attention(recompute: str) -> None:
     mask = torch.ones(2, 19, dtype=torch.int64)

@@ -34,8 +34,10 @@ class Surroundings:
         tensors = [k for k, v in self.extra.items() if isinstance(v, torch.Tensor)]
         return self.mask is None and set(tensors) <= {"position_ids"}
 
-    def of_rows(self, rows: slice) -> Surroundings:
-        """For some rows of the batch."""
+    def of_rows(self, rows: slice, batch: int) -> Surroundings:
+        """For some of a batch's rows."""
+        if rows == slice(0, batch):
+            return self
 
         def cut(t: Any) -> Any:
             return t[rows] if isinstance(t, torch.Tensor) and t.shape[0] > 1 else t
@@ -99,7 +101,9 @@ class _Recomputed(torch.autograd.Function):
         ctx.layer, ctx.around = layer, around
         ctx.save_for_backward(x, *adapters)
         outs = [
-            mlp_half.run(layer.second, layer.attend(x[rows], around.of_rows(rows)), lean=True)
+            mlp_half.run(
+                layer.second, layer.attend(x[rows], around.of_rows(rows, x.shape[0])), lean=True
+            )
             for rows in _pieces(x, around)
         ]
         return outs[0] if len(outs) == 1 else torch.cat(outs)
@@ -112,9 +116,8 @@ class _Recomputed(torch.autograd.Function):
         d_xs: list[torch.Tensor] = []
         total: list[torch.Tensor] = []
         for rows in _pieces(x, ctx.around):
-            d_x, found = _again(
-                ctx.layer, ctx.around.of_rows(rows), x[rows], upstream[rows], adapters, wanted
-            )
+            around = ctx.around.of_rows(rows, x.shape[0])
+            d_x, found = _again(ctx.layer, around, x[rows], upstream[rows], adapters, wanted)
             d_xs += [] if d_x is None else [d_x]
             total = mlp_half.added(total, found)
         d_whole = None if not wanted else d_xs[0] if len(d_xs) == 1 else torch.cat(d_xs)
