@@ -15,6 +15,7 @@ import torch.distributed as dist
 from core.config.parallel import ParallelSpec
 from workers.harness.team import Team
 from workers.train.parallel.seat import shown
+from workers.train.parallel.tensors import is_part
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -139,6 +140,17 @@ class TensorParallel(_Split):
             return {"tp_plan": "auto", "device_map": None}
         config = DistributedConfig(tp_size=self._team.size)
         return {"distributed_config": config, "device_map": None}
+
+    def spread(self, model: Any, device: str) -> None:
+        """See `Strategy`. The weights are slices already; an adapter's linear layers must say how
+        wide they are as a whole: PEFT 0.21 leaves the width of the slice there, and transformers
+        5.23 then cuts an input that is cut already.
+        """
+        for module in model.modules():
+            weight = getattr(module, "weight", None)
+            if isinstance(module, torch.nn.Linear) and is_part(weight):
+                module.out_features, module.in_features = weight.shape
+        model.to(device)
 
     def loading(self) -> AbstractContextManager[None]:
         """See `Strategy`. It looks for torchrun's environment."""

@@ -18,7 +18,7 @@ def part_like(whole: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(there, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def is_part(tensor: torch.Tensor) -> bool:
+def is_part(tensor: object) -> bool:
     """Whether it is one process's part of a whole."""
     return hasattr(tensor, "full_tensor")
 
