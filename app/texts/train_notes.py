@@ -1,6 +1,6 @@
-"""What a training run notes before it begins, in both languages.
+"""What a training run notes before it begins, and an opened capsule, in both languages.
 
-Keys are the codes of `TrainPlanned.notes`; placeholders are the note's facts. A test holds that
+Keys are the codes of `TrainPlanned.notes` and `Capsule.differences`; placeholders are the note's facts. A test holds that
 every code is here. A code that is newer than this program is shown as it is.
 """
 
@@ -60,6 +60,30 @@ TRAIN_NOTES: dict[str, Words] = {
         "The model has no chat template: DeepSeek-LLM's is used, and saved with the result.",
         "模型没有对话模板：将使用 DeepSeek-LLM 的模板，并随结果一起保存。",
     ),
+    "this_double_bos": Words(
+        "It begins with the start token twice: remove it from the data, the chat template adds it.",
+        "开头有两个起始 token。对话模板会自动添加，请从数据中删去。",
+    ),
+    "this_end_token_missing": Words(
+        "It teaches no end token: the model may not learn when to stop.",
+        "不包含结束 token，模型可能学不会何时停止。",
+    ),
+    "this_sample_cut": Words(
+        "It has {tokens} tokens; only the first {limit} are read.",
+        "共 {tokens} 个 token，只读取前 {limit} 个。",
+    ),
+    "this_nothing_trained": Words(
+        "There is nothing to learn within the first {limit} tokens: it is left out.",
+        "前 {limit} 个 token 内没有可训练内容，已跳过。",
+    ),
+    "this_thoughts_stripped": Words(
+        "Thoughts (<think>) were removed from its answers.",
+        "已从回答中去除思考内容（<think>）。",
+    ),
+    "this_thoughts_restored": Words(
+        "The chat template would delete its thoughts; they are trained all the same.",
+        "对话模板会删除其中的思考内容，训练时已保留。",
+    ),
     "context_shorter": Words(
         "Samples are cut to {context} tokens, all that the model can read, instead of {seq_len}.",
         "模型最多只能读取 {context} 个 token，样本将按此截断，而不是 {seq_len}。",
@@ -118,10 +142,11 @@ TRAIN_NOTES: dict[str, Words] = {
         "该模型（{what}）的 {layers} 层按 transformers 原样运行。",
     ),
     "fast_kernels_not_on_card": Words(
-        "DeepDeck's fast kernels need an NVIDIA card of 2020 or later and the package triton: "
-        "training runs without them, slower and with more memory.",
-        "DeepDeck 加速内核需要 2020 年或更新的 NVIDIA 显卡以及 triton 软件包："
-        "本次训练未使用，速度较慢、显存占用较多。",
+        "DeepDeck's fast kernels do not run here ({what}): they need an NVIDIA card of 2020 or "
+        "later, the package triton and a C compiler. Training goes on without them, slower and "
+        "with more memory.",
+        "DeepDeck 加速内核无法在本机运行（{what}）：需要 2020 年或更新的 NVIDIA 显卡、"
+        "triton 软件包和 C 编译器。训练将不使用它们继续进行，速度较慢、显存占用较多。",
     ),
     "liger_needs_card": Words(
         "The kernels of liger-kernel are not used: they need a graphics card.",

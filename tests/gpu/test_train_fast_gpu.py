@@ -240,3 +240,22 @@ def test_a_4_bit_base_learns_what_plain_peft_learns() -> None:
     found = once()
     for name, gradient in expected.items():
         assert far(found[name], gradient) < 3e-2, name
+
+
+def test_a_machine_where_triton_cannot_launch_trains_without_kernels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setattr("workers.train.fast.kernels.swiglu.swiglu", broken)
+    support._why_not_on.cache_clear()
+    try:
+        report = accelerate(model_of("llama", torch.bfloat16, ALL))
+        assert report.reasons == {("card", "Failed to find C compiler"): 2}
+        hidden, head = noise(9, 64).requires_grad_(), noise(300, 64)
+        targets = torch.arange(9, device="cuda")
+        cross_entropy.linear_nll_sum(hidden, head, targets).backward()
+        assert torch.isfinite(hidden.grad).all()
+    finally:
+        support._why_not_on.cache_clear()

@@ -1,7 +1,8 @@
 """Which of torch's attention kernels is taken.
 
-On Hopper cuDNN's is the fastest (it uses that chip's own instructions, torch's flash kernel does
-not), but it is planned anew for every shape, which takes long: only a few shapes get it.
+On Hopper cuDNN's is nearly twice as fast as torch's flash kernel (docs/benchmarks.md), because it
+uses that chip's own instructions; but it is planned anew for every shape, 0.14 s each: only a few
+shapes get it. Packed rows have an attention of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-_HOPPER = 9
+_CHIPS = (9, 10)
+"""Compute capabilities of Hopper and the data center's Blackwell."""
 _MOST_SHAPES = 16
 """So many shapes are planned in a process; rows of other lengths take the flash kernel."""
 _ORDER = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION,
@@ -37,7 +39,8 @@ def _suits(q: torch.Tensor, v: torch.Tensor) -> bool:
         and torch.version.cuda is not None
         and q.dtype in (torch.bfloat16, torch.float16)
         and q.shape[-1] == v.shape[-1] <= 128
-        and torch.cuda.get_device_capability(q.device)[0] >= _HOPPER
+        and q.shape[-1] % 8 == 0
+        and torch.cuda.get_device_capability(q.device)[0] in _CHIPS
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from workers.train.fast.final_norm import FastNorm
 from workers.train.fast.layer import FastLayer, Recompute, Surroundings
 from workers.train.fast.suits import Part, Unsuited, fast_layer_of
-from workers.train.fast.support import kernels_run_on
+from workers.train.fast.support import why_no_kernels
 
 
 @dataclass
@@ -81,8 +81,8 @@ def _decoder_layers(model: Any) -> list[Any]:
 def _switch(layer: Any, recompute: Recompute | None, without_kernels: bool) -> None:
     plain = bool(getattr(layer, "gradient_checkpointing", False))
     fast = fast_layer_of(layer, recompute or ("full" if plain else "none"))
-    if not without_kernels and not kernels_run_on(layer.input_layernorm.weight):
-        raise Unsuited("card", "Triton")
+    if not without_kernels and (why := why_no_kernels(layer.input_layernorm.weight)):
+        raise Unsuited("card", why)
     layer.forward = _Forward(layer, fast, plain)
     layer.gradient_checkpointing = False  # the fast layer sees to it itself
 
