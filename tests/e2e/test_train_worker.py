@@ -69,7 +69,7 @@ def test_a_run_tells_its_story_from_plan_to_adapter(start, runs: Runs) -> None:
     ]  # fmt: skip
     assert [s.step for s in of(SampleGenerated, events)] == [0, 2, 4]
     assert [a.artifact for a in of(ArtifactSaved, events)] == ["adapter"]
-    assert {"starting", "reading_data", "loading_model", "evaluating", "training", "saving"} == {
+    assert {"starting", "reading_data", "loading_model", "evaluating", "training", "saving"} <= {
         p.phase for p in of(PhaseChanged, events)
     }
     assert (run.adapter / WEIGHTS).is_file()

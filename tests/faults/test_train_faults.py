@@ -175,8 +175,8 @@ def test_one_poisoned_sample_costs_one_update_and_is_seen(tmp_path: Path) -> Non
     skipped = [s for s in of(TrainStep, events) if s.update_skipped]
     assert len(skipped) == 1
     assert math.isnan(skipped[0].loss)
-    (alarm,) = of(AlarmRaised, events)
-    assert (alarm.alarm, alarm.severity, alarm.step) == ("non_finite", "error", skipped[0].step)
+    (alarm,) = [a for a in of(AlarmRaised, events) if a.alarm == "non_finite"]
+    assert (alarm.severity, alarm.step) == ("error", skipped[0].step)
     adapter = load_file(run.adapter / WEIGHTS)
     assert all(torch.isfinite(t).all() for t in adapter.values())
     assert any(t.abs().sum() > 0 for n, t in adapter.items() if "lora_B" in n)

@@ -187,7 +187,9 @@ class Trainer:
         """
         spec, state = self._parts.spec, self._state
         loss = mean_eval_loss(done)
-        if not spec.keep_best or loss is None or loss >= state.best.get("loss", float("inf")):
+        if not (spec.keep_best and spec.eval_steps):  # without a course there is nothing to compare
+            return
+        if loss is None or not loss < state.best.get("loss", float("inf")):
             return
         if spec.method == "lora" or _due(state.step, spec.save_steps):
             state.best = {"step": state.step, "loss": loss}
