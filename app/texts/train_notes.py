@@ -1,7 +1,7 @@
 """What a training run notes before it begins, and an opened capsule, in both languages.
 
-Keys are the codes of `TrainPlanned.notes` and `Capsule.differences`; placeholders are the note's facts. A test holds that
-every code is here. A code that is newer than this program is shown as it is.
+Keys are the codes of `TrainPlanned.notes` and `Capsule.differences`; placeholders are the note's
+facts. A test holds that every code is here. One that is newer than this program is shown as it is.
 """
 
 from __future__ import annotations

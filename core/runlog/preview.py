@@ -37,6 +37,7 @@ class PreviewSample(_Model):
     sample: int = -1
     """Its number among the training samples, as in an alarm's evidence; -1: it is dropped."""
     file: str = ""
+    """In the dataset's folder."""
     line: int = 0
     """Where it begins in the user's file, from 1."""
     tokens: int = 0
@@ -96,7 +97,10 @@ class Preview(_Model):
     """Codes of `app.texts.train_notes`, about all of the data."""
     target_modules: list[str] = []
     """Names of the modules that get an adapter; empty for full fine-tuning."""
+    target_counts: dict[str, int] = {}
+    """How many modules each name stands for."""
     trainable_parameters: int = 0
+    """Of the adapter."""
     targets_problem: ErrorInfo | None = None
     """Why the names could not be resolved."""
 

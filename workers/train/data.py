@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -34,8 +36,8 @@ class RunData:
     """What was found in the training samples."""
 
 
-Seen = Callable[[int, int, Read], None]
-"""Is given line, training sample number (-1: dropped) and what was read of each training row."""
+Seen = Callable[[Path, int, int, Read], None]
+"""Is given file, line, training sample number (-1: dropped) and what was read of each row."""
 
 
 def encode_dataset(
@@ -46,6 +48,8 @@ def encode_dataset(
     progress: Progress,
     bounds: bool = False,
     seen: Seen | None = None,
+    train_max_samples: int | None = None,
+    may_be_empty: bool = False,
 ) -> RunData:
     """Encode all training samples and a fixed choice of each evaluation split.
 
@@ -56,6 +60,8 @@ def encode_dataset(
         progress: is called a few times a second with 0 to 1 and may raise to end the work.
         bounds: keep the documents in rows of the stage "pretrain" apart.
         seen: looks at each training row as it is read; not in the stage "pretrain".
+        train_max_samples: read only the first training samples, for a preview.
+        may_be_empty: for a preview, which shows why nothing is left to train.
 
     Raises:
         UsageError: `data.*` with path and line; `data.nothing_to_train` when no row has a target
@@ -66,8 +72,9 @@ def encode_dataset(
     reader = _Reader(encoder, tally, bounds, seen)
     train = Rows()
     for file in dataset.train:
-        reader.add(train, file, counter.count(read_numbered(file)))
-    if not len(train):
+        left = None if train_max_samples is None else max(0, train_max_samples - counter.done)
+        reader.add(train, file, counter.count(islice(read_numbered(file), left)))
+    if not len(train) and not may_be_empty:
         raise UsageError(
             ErrorCode.DATA_NOTHING_TO_TRAIN,
             path=str(dataset.path),
@@ -128,7 +135,7 @@ class _Reader:
                 self._tally.add(read.whole_tokens, read.codes)
                 number = rows.add(read.row, file.path, line)
                 if self._seen:
-                    self._seen(line, number, read)
+                    self._seen(file.path, line, number, read)
 
     def _documents(self, file: DataFile, samples: Numbered) -> Iterator[Document]:
         for line, sample in samples:
@@ -160,12 +167,12 @@ class _Counter:
 
     def __init__(self, total: int, progress: Progress) -> None:
         self._total, self._progress = total, progress
-        self._done, self._said_at = 0, 0.0
+        self.done, self._said_at = 0, 0.0
 
     def count(self, samples: Numbered) -> Numbered:
         for sample in samples:
-            self._done += 1
+            self.done += 1
             if (now := time.monotonic()) - self._said_at >= _SAY_EVERY_S:
                 self._said_at = now
-                self._progress(min(1.0, self._done / self._total))
+                self._progress(min(1.0, self.done / self._total))
             yield sample

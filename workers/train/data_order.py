@@ -13,6 +13,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config.preview import PreviewSpec
 from core.config.train import TrainSpec
 from workers.train.packing import Plan, plan_epoch
 
@@ -111,7 +112,9 @@ class Extent:
         return min(self.window, self.total_samples - consumed)
 
 
-def make_order(spec: TrainSpec, lengths: NDArray[np.int64], capacity: int) -> DataOrder:
+def make_order(
+    spec: TrainSpec | PreviewSpec, lengths: NDArray[np.int64], capacity: int
+) -> DataOrder:
     """The order of a run over samples of these lengths; `capacity` is what a packed row holds.
 
     Rows of a pre-training are full already, so there is nothing to pack.

@@ -97,6 +97,8 @@ class Encoder:
         self._joins = _pieces_join(tokenizer)
         self._ends = {int(i) for i in tokenizer.all_special_ids} | {tokenizer.eos_token_id}
         self._restores: bool | None = None
+        self.met_chat = False
+        """Some sample was a conversation."""
 
     @property
     def uses_fallback(self) -> bool:
@@ -118,6 +120,7 @@ class Encoder:
     def _whole(self, sample: Sample) -> list[tuple[Encoded, tuple[str, ...]]]:
         if not sample.messages:
             return [(self._plain(sample.text), ())]
+        self.met_chat = True
         messages, codes = sample.messages, self._about_chat(sample)
         if self.reading.thinking == "strip":
             messages = without_thoughts(messages)

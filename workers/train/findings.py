@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from core.config.preview import PreviewSpec
     from core.config.train import TrainSpec
     from workers.train.data_order import DataOrder
 
@@ -38,10 +39,15 @@ WHOLE_LOGITS = {
 }
 """By `Objective.why_plain`."""
 
+_OF_A_SAMPLE = (
+    DOUBLE_BOS, END_TOKEN_MISSING, CUT, NOTHING_TRAINED, THOUGHTS_STRIPPED, THOUGHTS_RESTORED
+)  # fmt: skip
+
 DATA_NOTES = frozenset(
     {
         DOUBLE_BOS, END_TOKEN_MISSING, CUT, NOTHING_TRAINED, THOUGHTS_STRIPPED, THOUGHTS_RESTORED,
         TEMPLATE_FALLBACK, CONTEXT_SHORTER, PACKED, PACKED_BY_POSITIONS, *WHOLE_LOGITS.values(),
+        *(f"this_{code}" for code in _OF_A_SAMPLE),
     }
 )  # fmt: skip
 
@@ -77,13 +83,24 @@ class Tally:
         }
 
 
+def about_one(codes: Iterable[str], tokens: int, limit: int) -> list[Finding]:
+    """What was found about a single sample of so many tokens before the cut."""
+    facts = {"tokens": tokens, "limit": limit}
+    return [Finding(code=f"this_{code}", params=facts) for code in codes if code in _OF_A_SAMPLE]
+
+
 def of_run(
-    spec: TrainSpec, tally: Tally, order: DataOrder, *, why_plain: str, flat: bool
+    spec: TrainSpec | PreviewSpec,
+    tally: Tally,
+    order: DataOrder,
+    *,
+    why_plain: str = "",
+    flat: bool = True,
 ) -> list[Finding]:
     """What the user should know of data and loss before the first step.
 
     Args:
-        spec: of the run.
+        spec: of the run, or of the look at its data before.
         tally: of its training samples.
         order: its rows.
         why_plain: `Objective.why_plain`.
