@@ -85,6 +85,7 @@ def _add_train(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None
     parser.add_argument("--model", help=t("model"))
     parser.add_argument("--data", help=t("data"))
     parser.add_argument("--steps", type=int, help=t("steps"))
+    parser.add_argument("--capsule", metavar="FILE", help=t("capsule"))
     parser.add_argument("--name", help=t("name"))
     parser.add_argument("--queue", action="store_true", help=t("to_queue"))
     _add_settings(parser, t)
@@ -121,6 +122,24 @@ def _add_runs(
             action.add_argument("--detach", action="store_true", help=t("detach"))
         elif name == "export":
             action.add_argument("--to", metavar="FOLDER", help=t("folder"))
+    _add_exports(actions, add, t)
+
+
+def _add_exports(
+    actions: Any, add: Callable[..., argparse.ArgumentParser], t: Callable[[str], str]
+) -> None:
+    merging = add(actions, "merge", prefix="runs.")
+    merging.add_argument("--into", choices=("original", "dequantized"), help=t("merge_into"))
+    merging.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help=t("dtype"))
+    plain = add(actions, "adapter", prefix="runs.")
+    for action in (merging, plain):
+        action.add_argument("run_id", metavar="ID", help=t("adapter"))
+        action.add_argument("--to", metavar="FOLDER", help=t("folder"))
+        action.add_argument("--model", help=t("model"))
+        action.add_argument("--detach", action="store_true", help=t("detach"))
+    capsule = add(actions, "capsule", prefix="runs.")
+    capsule.add_argument("run_id", metavar="ID")
+    capsule.add_argument("--to", metavar="FILE", help=t("folder"))
 
 
 def _add_models(

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from app.commands import exports
 from app.commands.follow import Interrupts, follow
 from app.commands.output import Output, text
 from app.commands.serve import serve_and_stay
@@ -23,6 +24,7 @@ def runs(args: argparse.Namespace, services: Services, out: Output) -> int:
     actions = {
         None: _list, "list": _list, "show": _show, "stop": _stop, "resume": _resume,
         "export": _export, "report": _report, "delete": _delete,
+        "merge": exports.merge, "adapter": exports.adapter, "capsule": exports.capsule,
     }  # fmt: skip
     return actions[args.action](args, services, out)
 

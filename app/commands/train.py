@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_origin
 
+from app.commands.exports import opened_capsule
 from app.commands.follow import Interrupts, follow
 from app.commands.output import Output
 from app.messages import alarm_text, phase_text, reason_text, split_text, status_text
@@ -36,7 +37,7 @@ _MIB = 1024**2
 
 def train(args: argparse.Namespace, services: Services, out: Output) -> int:
     """Exit code 0 when the run completed or was stopped, 1 when it failed."""
-    spec = train_spec(args)
+    spec = train_spec(args, services, out)
     if args.queue:
         from app.commands.queue import tell_added
 
@@ -152,13 +153,19 @@ class Teller:
         return True
 
 
-def train_spec(args: argparse.Namespace) -> TrainSpec:
-    """The spec from file, options and `--set`, the later ones winning.
+def train_spec(
+    args: argparse.Namespace, services: Services | None = None, out: Output | None = None
+) -> TrainSpec:
+    """The spec from capsule, file, options and `--set`, the later ones winning.
 
     Raises:
         UsageError: `input.bad_value`, `input.bad_usage` or `file.damaged`.
     """
-    values = current_names(read_spec_file(args.spec)) if args.spec else {}
+    values: dict[str, Any] = {}
+    if getattr(args, "capsule", None) and services and out:
+        values = opened_capsule(args.capsule, services, out)
+    if args.spec:
+        values = merge(values, current_names(read_spec_file(args.spec)))
     options = {"model": args.model, "data": args.data, "max_steps": args.steps, "name": args.name}
     values |= {key: value for key, value in options.items() if value is not None}
     for assignment in args.set or ():

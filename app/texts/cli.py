@@ -24,6 +24,14 @@ CLI: dict[str, Words] = {
     "runs.resume": Words("go on from the last checkpoint", "从最近的检查点继续"),
     "runs.export": Words("write CSV files and the HTML report", "导出 CSV 文件和 HTML 报告"),
     "runs.report": Words("write the HTML report", "生成 HTML 报告"),
+    "runs.merge": Words("merge a trained adapter into its model", "将训练好的适配器合并到模型"),
+    "runs.adapter": Words(
+        "write the adapter with its tokenizer, for use elsewhere",
+        "导出适配器及其分词器，供其他工具使用",
+    ),
+    "runs.capsule": Words(
+        "write one zip from which the run can be repeated", "生成可复现该运行的 zip 包"
+    ),
     "runs.delete": Words("remove a run and all its files", "删除运行及其所有文件"),
     "models": Words("list, add, fetch or verify models", "查看、添加、获取或校验模型"),
     "models.list": Words("all models", "列出所有模型"),
@@ -61,6 +69,16 @@ CLI: dict[str, Words] = {
     "spec": Words(
         "JSON file with settings; the other options win", "含设置的 JSON 文件；其他选项优先"
     ),
+    "capsule": Words(
+        "capsule of a run (runs capsule): begin it again as a new run",
+        "运行的复现包（runs capsule）：以相同设置新建运行",
+    ),
+    "merge_into": Words(
+        "which weights to merge into: the model's own (original), or those a 4-bit model stands "
+        "for (dequantized)",
+        "合并到哪种权重：模型原始权重（original）或 4 位模型反量化后的权重（dequantized）",
+    ),
+    "dtype": Words("precision of the written weights", "写出权重的精度"),
     "detach": Words("start it and leave it running", "启动后即返回，任务继续在后台运行"),
     "adapter": Words("adapter folder, or id of a training run", "适配器文件夹或训练运行的 ID"),
     "host": Words("address to listen on", "监听地址"),
@@ -127,6 +145,14 @@ CLI: dict[str, Words] = {
     ),
     "no_runs": Words("There are no runs yet.", "还没有运行。"),
     "exported": Words("Written: {path}", "已写入：{path}"),
+    "merged_kl": Words(
+        "Against what was trained, merged into {base}: KL {kl} nats a token, same next token "
+        "{top1} %",
+        "与训练结果相比，合并到{base}：每 token KL 散度 {kl}，首选 token 一致率 {top1}%",
+    ),
+    "base_original": Words("the original weights", "原始权重"),
+    "base_dequantized": Words("the dequantized weights", "反量化权重"),
+    "capsule_differs": Words("! not as in the capsule: {text}", "! 与复现包不一致：{text}"),
     "deleted": Words("{run_id} is removed.", "{run_id} 已删除。"),
     "added": Words("{id} is in the library.", "{id} 已加入模型库。"),
     "whole": Words("{id}: every file is whole.", "{id}：所有文件完好。"),

@@ -165,6 +165,25 @@ TRAIN_NOTES: dict[str, Words] = {
         "{layers} layers run on DeepDeck's own kernels, which are not compiled again.",
         "{layers} 层使用 DeepDeck 自带内核，不再另行编译。",
     ),
+    # what an opened capsule finds on this machine
+    "capsule_model_missing": Words(
+        "The model {model} is not here. Fetch it, or name another with --model.",
+        "这里没有模型 {model}。请先获取，或用 --model 指定其他模型。",
+    ),
+    "capsule_model_changed": Words(
+        "The model {model} has other weights here than it had then.",
+        "模型 {model} 在这里的权重与当时不同。",
+    ),
+    "capsule_data_missing": Words(
+        "The data “{data}” are not where they were. Name them with --data.",
+        "原位置找不到数据“{data}”，请用 --data 指定。",
+    ),
+    "capsule_data_changed": Words(
+        "The data “{data}” are not the same as then.", "数据“{data}”与当时不同。"
+    ),
+    "capsule_version": Words(
+        "{package} was {then} then and is {now} here.", "{package} 当时为 {then}，这里为 {now}。"
+    ),
 }
 
 

@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 LAST_WORD_WAIT_S = 30.0
 """How long a finished run waits for room on the disk before it goes without its last word."""
 
+_SHAPING_PACKAGES = (
+    "torch", "transformers", "peft", "accelerate", "safetensors", "bitsandbytes", "numpy",
+)  # fmt: skip
+
 Recipe = Callable[[WorkerContext], dict[str, Any]]
 
 
@@ -159,7 +163,7 @@ def _hear_signals(stop: StopRequest) -> None:
 def _versions() -> dict[str, str]:
     """Versions of what shapes a result; looked up without importing anything heavy."""
     found = {"python": platform.python_version()}
-    for name in ("torch", "transformers", "peft", "accelerate", "safetensors"):
+    for name in _SHAPING_PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
