@@ -70,6 +70,7 @@ def build_parser(language: Language) -> argparse.ArgumentParser:
         return made
 
     _add_train(add(commands, "train"), t)
+    _add_preview(add(commands, "preview"), t)
     _add_serve(add(commands, "serve"), t)
     _add_runs(add(commands, "runs"), add, t)
     _add_models(add(commands, "models"), add, t)
@@ -89,6 +90,19 @@ def _add_train(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None
     parser.add_argument("--name", help=t("name"))
     parser.add_argument("--queue", action="store_true", help=t("to_queue"))
     _add_settings(parser, t)
+
+
+def _add_preview(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
+    parser.add_argument("--model", help=t("model"))
+    parser.add_argument("--data", help=t("data"))
+    parser.add_argument(
+        "--sample", type=int, action="extend", nargs="+", metavar="N", help=t("preview.sample")
+    )
+    parser.add_argument("--pick", choices=("first", "random", "longest"), help=t("preview.pick"))
+    parser.add_argument("--count", type=int, help=t("preview.count"))
+    parser.add_argument("--set", action="extend", nargs="+", metavar="KEY=VALUE", help=t("set"))
+    parser.add_argument("--spec", metavar="FILE", help=t("spec"))
+    parser.set_defaults(steps=None, name=None)
 
 
 def _add_serve(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
@@ -119,6 +133,9 @@ def _add_runs(
             action.add_argument("--no-save", action="store_true", help=t("no_save"))
             action.add_argument("--now", action="store_true", help=t("now"))
         elif name == "resume":
+            action.add_argument(
+                "--set", action="extend", nargs="+", metavar="KEY=VALUE", help=t("set_on_resume")
+            )
             action.add_argument("--detach", action="store_true", help=t("detach"))
         elif name == "export":
             action.add_argument("--to", metavar="FOLDER", help=t("folder"))
@@ -190,6 +207,10 @@ def _command(name: str) -> Command:
             from app.commands.train import train
 
             return train
+        case "preview":
+            from app.commands.preview import preview
+
+            return preview
         case "serve":
             from app.commands.serve import serve
 

@@ -16,6 +16,28 @@ CLI: dict[str, Words] = {
     ),
     "lang": Words("language of the texts", "界面语言"),
     "train": Words("fine-tune a model with LoRA", "用 LoRA 微调模型"),
+    "preview": Words(
+        "show samples as the model will read them, with what is learned in green",
+        "查看模型实际读取的样本，训练部分以绿色显示",
+    ),
+    "preview.sample": Words("number of a training sample to show", "要显示的训练样本编号"),
+    "preview.pick": Words("which samples, when none are named", "未指定编号时显示哪些样本"),
+    "preview.count": Words("how many samples", "显示多少条样本"),
+    "preview_sample": Words(
+        "sample {number} ({place}): {tokens} tokens, {trained} of them learned",
+        "样本 {number}（{place}）：共 {tokens} 个 token，训练其中 {trained} 个",
+    ),
+    "preview_counts": Words(
+        "{samples} samples, {tokens} tokens, {share} of them learned; the longest sample has "
+        "{longest} tokens, the limit is {limit}",
+        "{samples} 条样本，{tokens} 个 token，其中 {share} 参与训练；最长样本 {longest} 个 token，"
+        "上限 {limit}",
+    ),
+    "preview_packing": Words(
+        "packed: {rows} rows an epoch, {share} full; padded: {padded} full",
+        "拼接后每轮 {rows} 行，填充率 {share}；不拼接时为 {padded}",
+    ),
+    "preview_targets": Words("adapters on: {names}", "适配器位置：{names}"),
     "serve": Words("serve a model over a local API", "通过本地 API 提供模型服务"),
     "runs": Words("list, show, stop, resume, export or delete runs", "查看和管理运行"),
     "runs.list": Words("all runs, newest first", "列出所有运行，最新的在前"),
@@ -55,6 +77,11 @@ CLI: dict[str, Words] = {
         "let a stopped run go on when its card is free", "让已停止的运行排队继续"
     ),
     "queue.after": Words("what to do when all has ended", "全部结束后的操作"),
+    "set_on_resume": Words(
+        "go on with another setting that does not change what is learned, for example "
+        "gradient_checkpointing=full; may be repeated",
+        "以不影响学习内容的其他设置继续，例如 gradient_checkpointing=full；可重复使用",
+    ),
     "to_queue": Words("wait in the queue instead of starting now", "加入队列，而不是立即启动"),
     "doctor": Words("check this machine", "检查本机环境"),
     "demo": Words("play the main job from start to end", "自动演示完整流程"),
@@ -107,6 +134,23 @@ CLI: dict[str, Words] = {
     "eval": Words(
         "evaluation at step {step}, {split}: loss {loss:.4f}",
         "第 {step} 步评估（{split}）：损失 {loss:.4f}",
+    ),
+    "dry_run": Words(
+        "try-out: {rows} x {longest_tokens} tokens, peak {peak_memory_gib:.2f} GiB, "
+        "{step_time_s:.2g} s a step, about {total} in all",
+        "试运行：{rows} × {longest_tokens} token，峰值 {peak_memory_gib:.2f} GiB，"
+        "每步 {step_time_s:.2g} 秒，总计约 {total}",
+    ),
+    "ran_out": Words(
+        "Memory ran out at step {step}: {allocated_gib:.2f} of {limit_gib:.2f} GiB were in use.",
+        "第 {step} 步内存不足：已使用 {allocated_gib:.2f} GiB，上限 {limit_gib:.2f} GiB。",
+    ),
+    "went_on_with": Words("Going on with: {measure}", "继续运行，措施：{measure}"),
+    "would_help": Words("What would help, gentlest first:", "可采取的措施（由轻到重）："),
+    "rung": Words("saves about {gib:.2f} GiB", "约节省 {gib:.2f} GiB"),
+    "apply_by": Words(
+        "Apply one with: deepdeck runs resume {run_id} --set {assignments}",
+        "应用其中一项：deepdeck runs resume {run_id} --set {assignments}",
     ),
     "checkpoint": Words("checkpoint saved at step {step}", "第 {step} 步已保存检查点"),
     "download": Words("{file}: {done} MiB of {total} MiB", "{file}：{done} / {total} MiB"),
