@@ -89,7 +89,9 @@ class Guard:
 
         The batch is looked at before anything is restored: with the weights of that moment.
         """
-        decided = [(alarm, d) for alarm in alarms if (d := self._decide(alarm)) is not None]
+        # What a detector saw of one process's clock or memory must lead all the same way.
+        heard = self._ctx.team.share(list(alarms))
+        decided = [(alarm, d) for alarm in heard if (d := self._decide(alarm)) is not None]
         if not decided:
             return
         for alarm, decision in decided:

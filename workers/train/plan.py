@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from core.config.train import TrainSpec
+from core.planning.flops import flops_per_token, typical_tokens
+from core.planning.shapes import shape_of_folder
 from core.protocol.events import TrainPlanned
 from workers.harness.context import WorkerContext
 from workers.train.adapters import Trained, count_parameters
@@ -11,6 +15,7 @@ from workers.train.data_order import DataOrder, Extent
 from workers.train.device import MemoryMeter, Place
 from workers.train.quantization import quantization_of
 from workers.train.schedule import Schedule
+from workers.train.throughput import matmul_peak_flops
 
 
 def say_plan(
@@ -48,5 +53,20 @@ def say_plan(
             world_size=spec.parallel.world_size,
             strategy=spec.parallel.strategy,
             notes=list(trained.notes),
+            tokens_per_step=_tokens_per_step(data, order, length),
+            flops_per_token=_flops_per_token(spec, data),
+            matmul_peak_flops=matmul_peak_flops(place),
         )
     )
+
+
+def _tokens_per_step(data: RunData, order: DataOrder, length: Extent) -> float:
+    """Of the mean step, padding excluded."""
+    return float(data.train.lengths.sum()) / order.rows_in(0) * length.window
+
+
+def _flops_per_token(spec: TrainSpec, data: RunData) -> float | None:
+    shape = shape_of_folder(Path(spec.model))
+    if shape is None:
+        return None
+    return flops_per_token(shape, spec.method, typical_tokens(data.train.lengths.tolist()))
