@@ -1,7 +1,9 @@
 """The level of the loss: a fast mean, its noise, the best it was, and where it stood at first.
 
 The mean of single losses, not the losses: one odd batch is no level. The noise is taken from
-residuals to a slow level and winsorized, so that a spike does not make the run deaf.
+differences of neighboring losses, which a falling or rising level hardly touches, and winsorized,
+so that a spike does not make the run deaf. With AR(1) noise of deviation s and correlation r,
+var(x[t] - x[t-1]) = 2 s^2 (1 - r) and var(x[t] - x[t-2]) = 2 s^2 (1 - r^2), which gives both.
 """
 
 from __future__ import annotations
@@ -18,18 +20,20 @@ class LossLevel(Kept):
     """Follows the finite losses of a run. Nats throughout."""
 
     KEPT = (
-        "fast", "slow", "square_residual", "product", "last_residual", "tokens", "best", "first",
-        "seen", "frozen", "noises",
+        "fast", "slow", "near", "far", "before", "tokens", "best", "first", "seen", "frozen",
+        "noises",
     )  # fmt: skip
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
         self.fast = Ema()
         self.slow = Ema()
-        self.square_residual = Ema()
-        self.product = Ema()
-        """Of neighboring residuals: noise that lingers makes the mean wander more."""
-        self.last_residual = 0.0
+        self.near = Ema()
+        """Squared differences to the loss before."""
+        self.far = Ema()
+        """Squared differences to the one before that."""
+        self.before: list[float] = []
+        """The last two losses."""
         self.noises = RollingWindow(settings.noise_lag_steps)
         """Lately: what noise was thought to be before a rise began to look like noise."""
         self.tokens = Ema()
@@ -59,11 +63,6 @@ class LossLevel(Kept):
         return self.fast.mean or 0.0
 
     @property
-    def sigma(self) -> float:
-        """Deviation of single losses from their level."""
-        return math.sqrt(self.square_residual.mean or 0.0)
-
-    @property
     def mean_sigma(self) -> float:
         """Deviation of the fast mean."""
         return min(self.noises.values, default=0.0) * self.fast.noise_share
@@ -89,7 +88,7 @@ class LossLevel(Kept):
 
     def restart(self) -> None:
         """After a rollback: the means begin anew, best and noise stay."""
-        self.fast, self.slow, self.frozen = Ema(), Ema(), False
+        self.fast, self.slow, self.frozen, self.before = Ema(), Ema(), False, []
 
     def accept(self) -> None:
         """The level of now is the run's new level: data changed, and the user let it."""
@@ -109,20 +108,19 @@ class LossLevel(Kept):
         return self.best + self._settings.spike_counts_as_rises * self.rise
 
     def _take_noise(self, loss: float) -> None:
-        if self.slow.mean is None or self.frozen:
+        before, self.before = self.before, [*self.before[-1:], loss]
+        if self.frozen or len(before) < 2:
             return
-        residual = loss - self.slow.mean
-        if self.seen > self._settings.level_min_steps:
-            bound = self._settings.winsor_sigmas * self.sigma
-            residual = min(max(residual, -bound), bound)
-        self.square_residual.update(residual**2, self._settings.slow_span_steps)
-        self.product.update(residual * self.last_residual, self._settings.slow_span_steps)
-        self.last_residual = residual
+        for mean, past in ((self.near, before[1]), (self.far, before[0])):
+            square = (loss - past) ** 2
+            if self.seen > self._settings.level_min_steps and mean.mean is not None:
+                square = min(square, self._settings.winsor_sigmas**2 * mean.mean)
+            mean.update(square, self._settings.noise_span_steps)
         self.noises.append(self._effective_sigma())
 
     def _effective_sigma(self) -> float:
         """Of single losses, made larger for noise that lingers: AR(1) has a smaller sample."""
-        square = self.square_residual.mean or 0.0
-        rho = (self.product.mean or 0.0) / max(square, 1e-12)
+        near, far = self.near.mean or 0.0, self.far.mean or 0.0
+        rho = far / near - 1 if near > 0 else 0.0
         rho = min(max(rho, 0.0), self._settings.max_autocorrelation)
-        return math.sqrt(square * (1 + rho) / (1 - rho))
+        return math.sqrt(near / 2 / (1 - rho) * (1 + rho) / (1 - rho))

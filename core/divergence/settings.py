@@ -48,16 +48,17 @@ class DetectorSettings:
     fast_span_max_steps: float = 12.0
     """... but never more steps: who trains on a handful of tokens wants an alarm too."""
     slow_span_steps: float = 50.0
-    """Of the slow mean, the level that residuals are taken from: beta 0.98."""
+    """Of the slow mean, the lowest of which is the best level: beta 0.98."""
+    noise_span_steps: float = 50.0
     winsor_sigmas: float = 3.0
     max_autocorrelation: float = 0.8
     noise_lag_steps: int = 30
     """A rise that begins looks like noise at first; the lowest of so many estimates counts."""
-    spike_counts_as_rises: float = 4.0
+    spike_counts_as_rises: float = 6.0
     """A loss counts as no higher than the best level and so many times the rise that alarms."""
     rise_nats: float = 0.15
     """A rise of less than this is none."""
-    rise_sigmas: float = 4.0
+    rise_sigmas: float = 4.5
     """A rise of less than so many deviations of the fast mean is none."""
     patience_steps: int = 10
     calm_patience_steps: int = 20
