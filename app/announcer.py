@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject
@@ -36,8 +37,13 @@ class Announcer(QObject):
         navigate: Navigate,
         shown_run_id: Callable[[], str],
         parent: QObject | None = None,
+        *,
+        desktop: Callable[[str, str], object] | None = None,
     ) -> None:
+        """`desktop` says a title and a text outside of the window, when nobody looks at it."""
         super().__init__(parent)
+        self._desktop = desktop
+        self._since_utc = time.time()
         self._shown_run_id = shown_run_id
         self._settings = settings
         self._notify = notify
@@ -54,34 +60,34 @@ class Announcer(QObject):
         if not self._settings.value.notify or view.run_id not in self._seen_alive:
             return
         for event in view.new_events:
-            if isinstance(event, AlarmRaised) and self._is_news(view, event):
+            fresh = event.time_utc >= self._since_utc  # not what a run did before we came
+            if isinstance(event, AlarmRaised) and fresh and _is_news(event):
                 self._say_alarm(view, event)
         if view.finished:
             self._seen_alive.discard(view.run_id)
-            if view.run_id != self._shown_run_id():  # its page says it already, and in full
-                self._say_end(view)
-
-    def _is_news(self, view: RunView, alarm: AlarmRaised) -> bool:
-        """Grave enough, wanted, and not on the screen already."""
-        if view.run_id == self._shown_run_id() or alarm.severity == "note":
-            return False
-        if alarm.action:  # the guard weighed it against what the user chose
-            return alarm.action != "mark"
-        return alarm.severity == "error"
+            self._say_end(view)
 
     def _say_alarm(self, view: RunView, alarm: AlarmRaised) -> None:
         text = messages.alarm_text(alarm, LanguageManager.current().language)
         words = self.tr("{run}: {alarm}").format(run=_name(view), alarm=text.title)
-        tone: Tone = "error" if alarm.severity == "error" else "warning"
-        self._notify(words, tone, action=self.tr("Show"), on_action=self._opener(view))
+        if view.run_id != self._shown_run_id():  # its page shows the alarm already
+            tone: Tone = "error" if alarm.severity == "error" else "warning"
+            self._notify(words, tone, action=self.tr("Show"), on_action=self._opener(view))
+        self._say_outside(words, text.message)
+
+    def _say_outside(self, title: str, text: str) -> None:
+        if self._desktop is not None:
+            self._desktop(title, text)
 
     def _say_end(self, view: RunView) -> None:
         language = LanguageManager.current().language
         job = messages.job_text(view.job, language)
         status = messages.status_text(view.status, language)
         words = self.tr("{job} “{run}”: {status}").format(job=job, run=_name(view), status=status)
-        tone = _TONES.get(view.status, "neutral")
-        self._notify(words, tone, action=self.tr("Show"), on_action=self._opener(view))
+        if view.run_id != self._shown_run_id():  # its page says it already, and in full
+            tone = _TONES.get(view.status, "neutral")
+            self._notify(words, tone, action=self.tr("Show"), on_action=self._opener(view))
+        self._say_outside(words, "")
 
     def _opener(self, view: RunView) -> _Open:
         return _Open(self._navigate, _PAGES.get(view.job, "runs"), view.run_id)
@@ -95,6 +101,15 @@ class _Open:
 
     def __call__(self) -> None:
         self._navigate(self._page_id, run_id=self._run_id)
+
+
+def _is_news(alarm: AlarmRaised) -> bool:
+    """Grave enough, and more than a mark on the plots to the guard."""
+    if alarm.severity == "note":
+        return False
+    if alarm.action:  # the guard weighed it against what the user chose
+        return alarm.action != "mark"
+    return alarm.severity == "error"
 
 
 def _name(view: RunView) -> str:

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import QApplication
 from app.announcer import Announcer
 from app.background import Background, to_error_info
 from app.bridge import Bridge
+from app.desktop_notice import DesktopNotice
 from app.i18n import LanguageManager
 from app.main_window import MainWindow
 from app.pages.registry import PAGES
@@ -127,8 +128,9 @@ def compose(app: QApplication, home: Home) -> Deck:
     bridge = Bridge(found.supervisor, background, root)
     window = MainWindow(found, bridge, theme, language, settings, background)
     announcer = Announcer(
-        bridge, settings, window.notify, window.navigate, lambda: window.shown_run_id, root
-    )
+        bridge, settings, window.notify, window.navigate, lambda: window.shown_run_id, root,
+        desktop=DesktopNotice(window),
+    )  # fmt: skip
     queue = QueueWorker(found, background, window)
     queue.failed.connect(window.show_error)
     queue.changed.connect(bridge.tick)

@@ -13,9 +13,11 @@ from PySide6.QtWidgets import QWidget
 from app import messages
 from app.pages.base import AppContext, Page
 from app.pages.train_controls import RunControls
+from app.pages.train_export import ExportDialog
 from app.pages.train_facts import RunFacts
 from app.pages.train_form import TrainForm
 from app.pages.train_live import TrainLive
+from app.pages.train_refusals import RefusalWords
 from app.theme.tokens import Tone
 from app.viewmodels.train_alarms import Remedy
 from app.viewmodels.train_run import TrainRunModel
@@ -47,6 +49,8 @@ class TrainPage(Page):
         self.content.addWidget(self.live, 1)
         self.live.setVisible(False)
         self.run_facts = RunFacts(self)
+        self.refusals = RefusalWords(self)
+        self.export_dialog: ExportDialog | None = None
         self._error_of = ""
         self._make_actions()
         self._connect()
@@ -237,13 +241,16 @@ class TrainPage(Page):
         self._ask(lambda: self.model.resume(rung.changes))
 
     def _say_refused(self, command: str, detail: str) -> None:
-        said = self.tr("The run did not do it: {reason}").format(reason=detail or command)
+        reason = self.refusals.text(detail or command)
+        said = self.tr("The run did not do it. {reason}").format(reason=reason)
         self.ctx.notify(said, "warning")
 
     def _act(self, action: str) -> None:
         actions: dict[str, Callable[[], None]] = {
             "deploy": self._deploy,
             "chat": self._chat,
+            "merge": self._merge,
+            "capsule": self._capsule,
             "report": self._report,
             "csv": self._export_csv,
             "folder": self._open_folder,
@@ -261,6 +268,22 @@ class TrainPage(Page):
         if view is not None:
             spec = view.document.get("spec") or {}
             self.ctx.navigate("chat", model=str(spec.get("model", "")), adapter=view.run_id)
+
+    def _merge(self) -> None:
+        view = self.model.view
+        if view is not None:
+            self.export_dialog = ExportDialog(self.ctx, view, self)
+            self.export_dialog.open()
+
+    def _capsule(self) -> None:
+        from core.services.capsule import export_capsule  # seldom asked for
+
+        view = self.model.view
+        if view is not None:
+            run = view.run
+            self.ctx.background.run(
+                self, lambda: export_capsule(run), self._say_saved, self.show_error
+            )
 
     def _open_folder(self) -> None:
         if self.model.view is not None:

@@ -315,6 +315,132 @@
         </message>
     </context>
     <context>
+        <name>ExportDialog</name>
+        <message>
+            <source>Merge or export</source>
+            <translation type="unfinished">合并或导出</translation>
+        </message>
+        <message>
+            <source>A whole model with the adapter in it</source>
+            <translation>合并适配器后的完整模型</translation>
+        </message>
+        <message>
+            <source>Any program can load it; as large as the base model.</source>
+            <translation>任何程序都能加载，体积与基础模型相同。</translation>
+        </message>
+        <message>
+            <source>The adapter alone</source>
+            <translation>仅适配器</translation>
+        </message>
+        <message>
+            <source>Small; whoever uses it needs the same base model.</source>
+            <translation>体积小，使用时需要同一基础模型。</translation>
+        </message>
+        <message>
+            <source>Which state</source>
+            <translation>使用哪个状态</translation>
+        </message>
+        <message>
+            <source>The last one, as it was saved at the end</source>
+            <translation>结束时保存的最后状态</translation>
+        </message>
+        <message>
+            <source>The one with the lowest evaluation loss, of step {step}</source>
+            <translation>评估损失最低的状态（第 {step} 步）</translation>
+        </message>
+        <message>
+            <source>Merge into</source>
+            <translation>合并到</translation>
+        </message>
+        <message>
+            <source>The original 16-bit weights</source>
+            <translation>原始 16 位权重</translation>
+        </message>
+        <message>
+            <source>The dequantized weights that were trained on</source>
+            <translation>训练时所见的反量化权重</translation>
+        </message>
+        <message>
+            <source>Folder</source>
+            <translation>文件夹</translation>
+        </message>
+        <message>
+            <source>Empty: inside DeepDeck's own folder</source>
+            <translation>留空则存入 DeepDeck 自己的文件夹</translation>
+        </message>
+        <message>
+            <source>Choose</source>
+            <translation>选择</translation>
+        </message>
+        <message>
+            <source>Export</source>
+            <translation>导出</translation>
+        </message>
+        <message>
+            <source>Close</source>
+            <translation>关闭</translation>
+        </message>
+        <message>
+            <source>Open the folder</source>
+            <translation type="unfinished">打开文件夹</translation>
+        </message>
+        <message>
+            <source>Folder for the export</source>
+            <translation>导出文件夹</translation>
+        </message>
+        <message>
+            <source>Written to {path}, {size}.</source>
+            <translation>已写入 {path}，{size}。</translation>
+        </message>
+        <message>
+            <source>merged into the original weights</source>
+            <translation>合并到原始权重</translation>
+        </message>
+        <message>
+            <source>merged into the dequantized weights</source>
+            <translation>合并到反量化权重</translation>
+        </message>
+        <message>
+            <source>{name}: {kl} nats a token from what was trained</source>
+            <translation>{name}：与训练结果每 token 相差 {kl} nats</translation>
+        </message>
+        <message>
+            <source>{share} of the next words are the same</source>
+            <translation>下一个词有 {share} 相同</translation>
+        </message>
+    </context>
+    <context>
+        <name>ForecastCard</name>
+        <message>
+            <source>Memory needed</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Fits: {needed} of {free} GiB that are free.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Tight: {needed} of {free} GiB that are free.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Does not fit: {needed} GiB, and {free} GiB are free.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>It would fit without the other programs on this card.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>What would help:</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{measure} (−{gib} GiB)</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>MemoryCard</name>
         <message>
             <source>Memory by part</source>
@@ -648,6 +774,45 @@
         <message>
             <source>{n} alarms</source>
             <translation>{n} 个告警</translation>
+        </message>
+    </context>
+    <context>
+        <name>RefusalWords</name>
+        <message>
+            <source>The checkpoint could not be written.</source>
+            <translation>检查点无法写入。</translation>
+        </message>
+        <message>
+            <source>That learning rate would be far outside of what makes sense.</source>
+            <translation>该学习率远超合理范围。</translation>
+        </message>
+        <message>
+            <source>These samples are not of this run's data.</source>
+            <translation>这些样本不属于本次运行的数据。</translation>
+        </message>
+        <message>
+            <source>No sample would be left to train on.</source>
+            <translation>这样将没有样本可供训练。</translation>
+        </message>
+        <message>
+            <source>There is no healthy state to go back to.</source>
+            <translation>没有可回滚的健康状态。</translation>
+        </message>
+        <message>
+            <source>The card has too little free memory to go on. Close what uses it, then continue.</source>
+            <translation>显卡空闲显存不足，无法继续。请关闭占用显存的程序后再继续。</translation>
+        </message>
+        <message>
+            <source>A run that is spread over several cards cannot leave them; pause it in place.</source>
+            <translation>分布在多张卡上的运行无法释放显存，请原地暂停。</translation>
+        </message>
+        <message>
+            <source>An 8-bit model cannot leave the card and come back the same; pause it in place.</source>
+            <translation>8 位模型移出显卡后无法原样恢复，请原地暂停。</translation>
+        </message>
+        <message>
+            <source>The computer's memory is too small to take what is on the card.</source>
+            <translation>内存不足以容纳显卡上的内容。</translation>
         </message>
     </context>
     <context>
@@ -1212,6 +1377,14 @@
             <translation>本次运行</translation>
         </message>
         <message>
+            <source>reserved</source>
+            <translation>已预留</translation>
+        </message>
+        <message>
+            <source>allocated</source>
+            <translation>已分配</translation>
+        </message>
+        <message>
             <source>clip {value}</source>
             <translation>裁剪 {value}</translation>
         </message>
@@ -1271,8 +1444,8 @@
             <translation>{name} 正在排队</translation>
         </message>
         <message>
-            <source>The run did not do it: {reason}</source>
-            <translation>运行未执行该操作：{reason}</translation>
+            <source>The run did not do it. {reason}</source>
+            <translation>运行未执行该操作。{reason}</translation>
         </message>
         <message>
             <source>Saved {name}</source>

@@ -1,12 +1,11 @@
-import json
-
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtTest import QTest
 
 from app.viewmodels.train_alarms import scale_text, suspects
 from core.protocol.events import AlarmRaised, CommandAcknowledged, SamplesExcluded
 from core.runlog.evidence import EvidenceSample
+from tests.gui.live_helpers import click, sent
+from tests.gui.live_helpers import show as show_run
 from tests.gui.scenes import Curves, begun, paused_by_guard, rolled_back, with_evidence
 from tests.gui.written_runs import append, write_run
 
@@ -25,14 +24,9 @@ def show(page, deck, home):
     made = []
 
     def open_run(events):
-        run = with_evidence(write_run(home, events, alive=True))
-        made.append(run)
-        page.ctx.navigate("train", run_id=run.run_id)
-        for _ in range(500):
-            deck.bridge.tick()
-            if page.model.view.caught_up:
-                return run
-        raise AssertionError("the events were never read to the end")
+        made.append(with_evidence(write_run(home, events, alive=True)))
+        show_run(deck, made[-1])
+        return made[-1]
 
     yield open_run
     for run in made:
@@ -50,16 +44,6 @@ def opened(page, paused, qtbot):
     click(page.live.ask.see_button)
     qtbot.waitUntil(lambda: page.live.alarm_view.batch.has_batch)
     return page.live.alarm_view
-
-
-def click(button):
-    assert button.isVisible()
-    assert button.isEnabled()
-    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def sent(run):
-    return [json.loads(line) for line in run.control.read_text().splitlines()]
 
 
 def kinds(run):
