@@ -188,6 +188,10 @@ def poisoned(folder: Path) -> tuple[Path, Path]:
     file = next(path.glob("*.safetensors"))
     tensors = load_file(file)
     name = next(n for n in tensors if "embed_tokens" in n)
+    # The head gets its own copy: with tied weights one NaN row would spoil every prediction.
+    tensors["lm_head.weight"] = tensors[name].clone()
+    config = json.loads((path / "config.json").read_text("utf-8")) | {"tie_word_embeddings": False}
+    (path / "config.json").write_text(json.dumps(config), "utf-8")
     tensors[name] = tensors[name].clone()
     tensors[name][token] = torch.nan
     save_file(tensors, file, metadata={"format": "pt"})

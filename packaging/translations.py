@@ -22,7 +22,7 @@ I18N = ROOT / "resources" / "i18n"
 
 AREAS: dict[str, tuple[str, ...]] = {
     "form": (
-        r"app/pages/train_(form|what|how|field|advanced|texts|plan|tokens|queue)\w*\.py",
+        r"app/pages/train_(form|what|how|field|advanced|texts|plan|forecast|tokens|queue)\w*\.py",
         r"app/widgets/(queue|token)\w*\.py",
     ),
     "train": (

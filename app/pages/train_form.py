@@ -12,6 +12,7 @@ from app import messages
 from app.pages.base import AppContext
 from app.pages.train_advanced import AdvancedCard
 from app.pages.train_field_texts import TrainFieldTexts
+from app.pages.train_forecast import ForecastCard
 from app.pages.train_how import HowCard
 from app.pages.train_plan import PlanCard
 from app.pages.train_queue import QueueCard
@@ -22,7 +23,7 @@ from app.pages.train_what import WhatCard
 from app.viewmodels import train_form as form
 from app.widgets.card import GAP
 from app.widgets.form_row import FormRow
-from core.config.presets import train_presets
+from core.config.presets import merge, train_presets
 from core.config.train import TrainSpec
 from core.errors import AppError, ErrorInfo
 from core.services.train import SpecProblems
@@ -53,6 +54,7 @@ class TrainForm(QWidget):
         self.how = HowCard(ctx, self._field_texts, self._presets)
         self.advanced = AdvancedCard(self._field_texts)
         self.plan_card = PlanCard(ctx, self._texts, self.values)
+        self.forecast_card = ForecastCard()
         self.queue_card = QueueCard(ctx)
         self.start_button = self.plan_card.start_button
         self.queue_button = self.plan_card.queue_button
@@ -70,7 +72,7 @@ class TrainForm(QWidget):
         left, side = QVBoxLayout(), QVBoxLayout()
         for column, cards in (
             (left, (self.what, self.how, self.advanced)),
-            (side, (self.plan_card, self.queue_card)),
+            (side, (self.plan_card, self.forecast_card, self.queue_card)),
         ):
             column.setSpacing(GAP)
             for card in cards:
@@ -86,6 +88,8 @@ class TrainForm(QWidget):
     def _connect(self) -> None:
         for card in (self.what, self.how, self.advanced):
             card.changed.connect(self.plan_card.ask_soon)
+        self.plan_card.planned.connect(self.forecast_card.show_plan)
+        self.forecast_card.measure_taken.connect(self._take_measure)
         self.what.bad_data.connect(self._place)
         self.what.look_asked.connect(self.look_at_samples)
         self.how.preset_chosen.connect(self.choose_preset)
@@ -127,6 +131,10 @@ class TrainForm(QWidget):
         self._base = form.defaults() | values
         self.advanced.set_values(self._base)
         self.how.set_values(self._base, preset_id)
+
+    def _take_measure(self, changes: dict[str, Any]) -> None:
+        """Set what saves memory; the rest stays as it is typed."""
+        self.fill(merge(self.values(), changes), str(self.how.preset_box.currentData()))
 
     # The spec
 
@@ -207,7 +215,8 @@ class TrainForm(QWidget):
 
     def retranslate(self) -> None:
         """All texts in the language that is on."""
-        for card in (self.what, self.how, self.advanced, self.plan_card, self.queue_card):
+        sides = (self.plan_card, self.forecast_card, self.queue_card)
+        for card in (self.what, self.how, self.advanced, *sides):
             card.retranslate()
 
     def changeEvent(self, event: QEvent) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from app.pages.base import AppContext
@@ -31,6 +31,9 @@ class PlanCard(Card):
         texts: the words.
         values: gives the spec as it is typed in.
     """
+
+    planned = Signal(object)
+    """TrainPlanPreview or None."""
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class PlanCard(Card):
 
     def _show(self, plan: TrainPlanPreview | None) -> None:
         self.plan = plan
+        self.planned.emit(plan)
         self.facts.set_facts(self._texts.plan_facts(plan, self._ctx.bridge.machine))
         self._note.setText(self._texts.plan_note(plan, self._ctx.bridge.machine))
 

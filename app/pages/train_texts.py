@@ -54,6 +54,8 @@ class TrainTexts(QObject):
             (self.tr("Training"), self.tr("{count} samples").format(count=_n(plan.train_samples))),
             (self.tr("Evaluation"), self.tr("{count} samples").format(count=_n(plan.eval_samples))),
         ]
+        if plan.target_modules:
+            facts.append((self.tr("Adapters on"), ", ".join(plan.target_modules)))
         if plan.model.parameters:
             facts.append((self.tr("Parameters"), parameters_text(plan.model.parameters)))
         if plan.model.size_bytes:

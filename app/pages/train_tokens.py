@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QHBoxLayout,
-    QListWidget,
     QProgressBar,
     QSplitter,
     QVBoxLayout,
@@ -26,6 +27,7 @@ from app.widgets.labels import label
 from app.widgets.swatch import Swatch
 from app.widgets.token_lengths import TokenLengths
 from app.widgets.token_text import TokenText
+from app.widgets.two_line_list import TwoLine, TwoLineList
 from core.config.preview import PreviewSpec
 from core.config.train import TrainSpec
 from core.errors import AppError, ErrorInfo
@@ -54,7 +56,7 @@ class TokenDialog(QDialog):
         for pick in _PICKS:
             self.pick_box.addItem("", pick)
         self.again_button = Button(kind="icon", icon_name="refresh")
-        self.samples = QListWidget()
+        self.samples = TwoLineList()
         self.text = TokenText()
         self.lengths = TokenLengths()
         self.facts = FactList()
@@ -114,7 +116,7 @@ class TokenDialog(QDialog):
     def _connect(self) -> None:
         self.pick_box.activated.connect(self._ask)
         self.again_button.clicked.connect(self._ask)
-        self.samples.currentRowChanged.connect(self._choose)
+        self.samples.chosen.connect(self._choose)
         self._ctx.bridge.run_changed.connect(self._run_changed)
 
     # The worker
@@ -170,27 +172,27 @@ class TokenDialog(QDialog):
         self.preview = preview
         self._waiting.setVisible(False)
         self.split.setEnabled(True)
-        self.samples.clear()
-        for sample in self._all():
-            self.samples.addItem(self._name(sample))
         self._retranslate()
-        self.samples.setCurrentRow(0)
+        self.samples.choose("0")
+        self._choose("0")  # rows of the same ids are not announced again
         self.shown.emit()
 
     def _all(self) -> list[PreviewSample]:
         return [*self.preview.samples, *self.preview.dropped] if self.preview else []
 
-    def _name(self, sample: PreviewSample) -> str:
-        place = f"{sample.file}:{sample.line}" if sample.line else sample.file
+    def _row(self, number: int, sample: PreviewSample) -> TwoLine:
+        name = Path(sample.file).name
+        title = f"{name}:{sample.line}" if sample.line else name
         if sample.sample < 0:
-            return self.tr("{place} · left out").format(place=place)
-        return self.tr("{place} · {trained} of {tokens} tokens").format(
-            place=place, trained=sample.target_tokens, tokens=sample.tokens
+            return TwoLine(str(number), title, self.tr("left out"), "alert-outline", "warning")
+        words = self.tr("{trained} of {tokens} tokens").format(
+            trained=sample.target_tokens, tokens=sample.tokens
         )
+        return TwoLine(str(number), title, words, "text-box-outline")
 
-    def _choose(self, row: int) -> None:
+    def _choose(self, row_id: str) -> None:
         found = self._all()
-        sample = found[row] if 0 <= row < len(found) else None
+        sample = found[int(row_id)] if row_id else None
         self.text.show_sample(sample)
         language = LanguageManager.current().language
         notes = [train_note_text(f, language) for f in sample.findings] if sample else []
@@ -216,6 +218,7 @@ class TokenDialog(QDialog):
 
     def _tell(self, preview: Preview) -> None:
         self.facts.set_facts(self._facts(preview))
+        self.samples.set_rows([self._row(i, sample) for i, sample in enumerate(self._all())])
         summary = self.tr("Longest {longest} tokens, limit {limit}; {cut} samples are cut").format(
             longest=preview.longest_tokens, limit=preview.limit_tokens, cut=preview.cut_count
         )
