@@ -28,12 +28,14 @@ SAVE_FAILED = "save_failed"
 """Raised by the worker when a checkpoint could not be written; training goes on."""
 CHECKPOINT_DAMAGED = "checkpoint_damaged"
 """Raised by the worker when a resume passed over a damaged checkpoint."""
+TRACKER_FAILED = "tracker_failed"
+"""Raised by the worker when another place that gets the curves failed; it gets no more of them."""
 
 ALARM_CODES: frozenset[str] = frozenset(
     {
         NON_FINITE, NON_FINITE_REPEATED, GRAD_NORM_HIGH, GRAD_NORM_SPIKE, LOSS_SPIKE, DIVERGING,
         LEVEL_SHIFT, NOT_LEARNING, LOSS_ZERO_OR_CONSTANT, FEW_TRAINED_TOKENS, OVERFIT,
-        MEMORY_CREEP, THROUGHPUT_DROP, STALL, SAVE_FAILED, CHECKPOINT_DAMAGED,
+        MEMORY_CREEP, THROUGHPUT_DROP, STALL, SAVE_FAILED, CHECKPOINT_DAMAGED, TRACKER_FAILED,
     }
 )  # fmt: skip
 
