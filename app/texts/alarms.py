@@ -149,6 +149,14 @@ ALARMS: dict[str, AlarmTexts] = {
         "训练仍在继续，但缺少第 {step} 步的检查点。{detail}",
         "请腾出磁盘空间，然后选择“立即保存”。",
     ),
+    "tracker_failed": AlarmTexts(
+        "Curves are no longer sent on",
+        "Since step {step} another tool gets no more values of this run. {detail}",
+        "Training goes on and DeepDeck has every value; CSV export gives them to other tools.",
+        "不再向其他工具发送曲线",
+        "从第 {step} 步起，其他工具不再收到本次运行的数值。{detail}",
+        "训练仍在继续，DeepDeck 保留全部数值，可导出 CSV 供其他工具使用。",
+    ),
     "disk_full": AlarmTexts(
         "The disk was full",
         "The run went on and kept its events in memory; they were written once there was room.",

@@ -28,6 +28,22 @@ def targets_of(spec: TrainSpec, model: ModelInfo) -> Targets | None:
 
 def package_problems(spec: TrainSpec) -> list[ErrorInfo]:
     """Options whose package is not here; a worker runs with the same packages as its service."""
+    return [*_quantization_problems(spec), *_tracker_problems(spec)]
+
+
+def _tracker_problems(spec: TrainSpec) -> list[ErrorInfo]:
+    """Packages have the names of their trackers."""
+    return [
+        ErrorInfo(
+            code=ErrorCode.TRAIN_NEEDS_PACKAGE.value,
+            params={"package": name, "feature": f"report_to={name}"},
+        )
+        for name in spec.report_to
+        if find_spec(name) is None
+    ]
+
+
+def _quantization_problems(spec: TrainSpec) -> list[ErrorInfo]:
     wanted = [name for name in ("load_in_4bit", "load_in_8bit") if getattr(spec, name)]
     wanted += [spec.optim] if spec.optim in _BITSANDBYTES_OPTIMIZERS else []
     if not wanted or find_spec("bitsandbytes") is not None:

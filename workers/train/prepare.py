@@ -15,7 +15,7 @@ from core.config.train import TrainSpec
 from core.datasets import open_dataset
 from core.divergence import Detectors, DetectorSettings
 from workers.harness.context import WorkerContext
-from workers.train import attention, findings, model, random_state, speed
+from workers.train import attention, findings, model, random_state, speed, trackers
 from workers.train.adapters import Trained, make_trainable
 from workers.train.checkpoint import TrainerState
 from workers.train.data import RunData, encode_dataset
@@ -47,6 +47,7 @@ def prepare(ctx: WorkerContext, spec: TrainSpec, place: Place, meter: MemoryMete
         AppError: `model.*`, `data.*`, `train.*`, `run.not_resumable`.
     """
     check_optimizer(spec, place.device)
+    trackers.check(spec)
     info = model.inspect(Path(spec.model))
     tokenizer = interruptible(ctx, partial(model.load_tokenizer, info))
     encoder = Encoder(tokenizer, _length_limit(spec, info.context_tokens), Reading.of(spec))

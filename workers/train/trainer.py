@@ -21,6 +21,7 @@ from workers.train.parking import Parking
 from workers.train.parts import Parts
 from workers.train.stall_watch import StallWatch
 from workers.train.stepper import StepNumbers
+from workers.train.trackers import Trackers
 
 SKIPS_BEFORE_GIVING_UP = 50
 """So many steps in a row without a finite gradient: the run cannot learn any more."""
@@ -41,6 +42,7 @@ class Trainer:
             parts.stepper.gives_up = lambda: ctx.stop_requested
         if parts.spec.guard == "rollback":
             parts.stepper.is_outlier = parts.detectors.outlier
+        self._trackers = Trackers(ctx, parts.spec, parts.state.step)
         self._last_step: TrainStep | None = None
         self._first_gib: float | None = None
         self._last_evals: tuple[int, dict[str, float]] = (-1, {})
@@ -60,12 +62,18 @@ class Trainer:
         if not self._state.step:
             self._state.evals_before = self._evaluate()
         self._guard.begin()
+        try:
+            self._loop()
+            return self._finish()
+        finally:
+            self._trackers.close()
+
+    def _loop(self) -> None:
         self._ctx.reporter.phase("training")
         while self._state.step < self._parts.extent.total_steps and not self._ctx.stop_requested:
             if self._step():
                 self._between_steps()
         self._watch.rest()
-        return self._finish()
 
     @property
     def memory_first_and_last(self) -> tuple[float | None, float | None]:
@@ -140,6 +148,7 @@ class Trainer:
         self._last_step = event
         self._first_gib = event.memory_gib if self._first_gib is None else self._first_gib
         self._ctx.reporter.emit(event)
+        self._trackers.step(event)
         self._guard.look(event, fed)
 
     def _between_steps(self) -> None:
@@ -174,6 +183,7 @@ class Trainer:
         done = parts.evaluator.run(parts.data.evals, step)
         losses = {event.split: event.loss for event in done}
         self._last_evals = (step, losses)
+        self._trackers.evaluation(done)
         parts.evaluator.answer(parts.spec.sample_prompts, parts.encoder, parts.tokenizer, step)
         if self._last_step is not None and step:
             alarms = [alarm for event in done for alarm in self._watch.observe_eval(event)]
