@@ -98,8 +98,8 @@ def test_the_end_of_every_answer_is_a_label_also_when_padding_has_the_same_id(
 @pytest.mark.parametrize("template", ["plain", "none", "r1", "qwen3"])
 def test_a_template_without_marks_trains_the_answers_and_their_ends_alone(template: str) -> None:
     """https://github.com/huggingface/trl/issues/4147,
-    https://github.com/NVIDIA-NeMo/Megatron-Bridge/issues/3359: mask empty or full. And the end of
-    turn outside of the mask, https://github.com/huggingface/trl/pull/6766.
+    https://github.com/NVIDIA-NeMo/Megatron-Bridge/issues/3359: the mask was empty or full, or the
+    end of the turn lay outside.
     """
     tokenizer = tokenizer_with(template)
     rows = Encoder(tokenizer, 256).encode(TURNS)
@@ -114,7 +114,8 @@ def test_a_template_without_marks_trains_the_answers_and_their_ends_alone(templa
 @pytest.mark.parametrize("template", ["r1", "qwen3"])
 def test_reasoning_survives_a_template_that_deletes_it(template: str) -> None:
     """https://github.com/deepseek-ai/DeepSeek-R1/issues/633,
-    https://github.com/hiyouga/LlamaFactory/issues/6987
+    https://github.com/hiyouga/LlamaFactory/issues/6987,
+    https://github.com/huggingface/trl/pull/6766
     """
     tokenizer = tokenizer_with(template)
     encoder = Encoder(tokenizer, 256)
@@ -196,9 +197,7 @@ def test_a_missing_end_token_is_warned_of() -> None:
 
 
 def test_the_number_of_target_tokens_is_the_number_of_positions_with_loss() -> None:
-    """The first token of a row was counted by others: transformers before 5.23, see
-    https://github.com/huggingface/transformers/pull/35438
-    """
+    """Older transformers counted the first token of a row as well."""
     tokenizer = tiny_tokenizer()
     everything = Encoder(tokenizer, 256, Reading(assistant_only_loss=False))
     for encoder, sample in (
