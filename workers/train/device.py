@@ -19,6 +19,19 @@ _GIB = 1024**3
 _TRIED = re.compile(r"[Tt]ried to allocate ([\d.]+) (KiB|MiB|GiB)|allocate (\d+) bytes")
 _UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": _GIB}
 
+_CARD_IS_GONE = (
+    "GPU is lost",
+    "unspecified launch failure",
+    "the launch timed out",
+    "uncorrectable ECC error",
+    "uncorrectable NVLink error",
+    "hardware stack error",
+    "no CUDA-capable device",
+    "CUDA-capable device(s) is/are busy or unavailable",
+    "driver shutting down",
+    "unknown error",
+)
+
 DType = Literal["fp32", "bf16", "fp16"]
 
 
@@ -166,3 +179,16 @@ def tried_bytes(text: str) -> float:
         return 0.0
     amount, unit, plain = found.groups()
     return float(plain) if plain else float(amount) * _UNITS[unit]
+
+
+def card_lost(e: BaseException, device: str) -> AppError | None:
+    """`train.gpu_lost` when `e` says that the card itself is gone or failing; else None.
+
+    What a program does wrong (an index out of range, a missing kernel) is not among it. The words
+    are those of the CUDA runtime:
+    https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html
+    """
+    text = str(e)
+    if "CUDA" not in text or not any(words in text for words in _CARD_IS_GONE):
+        return None
+    return AppError(ErrorCode.TRAIN_GPU_LOST, device=device, detail=text.splitlines()[0][:500])

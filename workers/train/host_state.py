@@ -19,7 +19,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class HostStateAdamW(torch.optim.AdamW):
     """`torch.optim.AdamW` with `exp_avg` and `exp_avg_sq` on the host, pinned if there is a card.
 
-    A state that was put in from elsewhere (a checkpoint) moves to the host at the next step.
+    A state that is loaded goes to the host at once: on the card there may be no room for it.
     """
 
     def __init__(
@@ -27,6 +27,16 @@ class HostStateAdamW(torch.optim.AdamW):
     ) -> None:
         super().__init__(params, **options)
         self._bucket_weights = bucket_weights
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, but the moments stay on the host."""
+        states = state_dict["state"]
+        light = {i: {k: v for k, v in s.items() if k not in _MOMENTS} for i, s in states.items()}
+        super().load_state_dict({**state_dict, "state": light})
+        own = [p for group in self.param_groups for p in group["params"]]
+        for index, state in states.items():
+            for name in _MOMENTS:
+                self.state[own[index]][name] = _host_like(own[index]).copy_(state[name])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -81,5 +91,9 @@ def _host_copy(tensor: torch.Tensor) -> torch.Tensor:
     """
     if tensor.device.type == "cpu":
         return tensor
-    host = torch.empty_like(tensor, device="cpu", pin_memory=True)
-    return host.copy_(tensor, non_blocking=True)
+    return _host_like(tensor).copy_(tensor, non_blocking=True)
+
+
+def _host_like(tensor: torch.Tensor) -> torch.Tensor:
+    pinned = tensor.device.type == "cuda"
+    return torch.empty_like(tensor, device="cpu", pin_memory=pinned, requires_grad=False)

@@ -63,6 +63,20 @@ def check_optimizer(spec: TrainSpec, device: str) -> None:
         raise _bad_value("optimizer_offload", "true", detail)
 
 
+def page_again(optimizer: torch.optim.Optimizer) -> None:
+    """After a load: give bitsandbytes' paged states their unified memory back.
+
+    Its `load_state_dict` makes ordinary tensors on the card of them, which no longer page out.
+    """
+    if not getattr(optimizer, "is_paged", False):
+        return
+    for parameter, state in optimizer.state.items():
+        for what in ("state1", "state2"):
+            if what in state and not getattr(state[what], "is_paged", False):
+                buffer = optimizer.get_state_buffer(parameter, dtype=state[what].dtype)  # type: ignore[attr-defined]
+                state[what] = buffer.copy_(state[what])
+
+
 def _groups(model: Any, weight_decay: float) -> Iterator[dict[str, Any]]:
     """Matrices decay; norms, biases and magnitudes, which are vectors, do not."""
     trained = [p for p in model.parameters() if p.requires_grad]

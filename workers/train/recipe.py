@@ -7,7 +7,7 @@ from typing import Any
 from core.config.train import TrainSpec
 from core.runlog.overrides import effective_spec
 from workers.harness.context import WorkerContext
-from workers.train.device import MemoryMeter, choose_place, show_only
+from workers.train.device import MemoryMeter, card_lost, choose_place, show_only
 from workers.train.interrupts import StopWanted
 from workers.train.parallel.seat import Seat
 
@@ -33,3 +33,7 @@ def train(ctx: WorkerContext) -> dict[str, Any]:
             return train_in_attempts(ctx, spec, place, meter)
     except StopWanted:
         return {"steps": 0, "adapter": None}
+    except RuntimeError as e:
+        if (lost := card_lost(e, spec.device)) is None:
+            raise
+        raise lost from e

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from workers.train.optimizers import page_again
 from workers.train.parallel.tensors import is_part, part_like, whole_on_main
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -92,6 +93,7 @@ def load_optimizer(
         found.setdefault(order[own[name]], {})[what] = state
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": found, "param_groups": groups})
+    page_again(optimizer)
 
 
 def trained(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
