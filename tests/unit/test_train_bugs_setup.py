@@ -26,7 +26,7 @@ from workers.train.schedule import make_schedule
 def test_a_target_that_no_module_has_ends_the_run_before_it_begins(
     tmp_path: Path, arch: str, names: list[str], unknown: str
 ) -> None:
-    """PEFT adapts what matches and says nothing of the rest: on DeepSeek-V2-Lite, `q_proj` alone."""
+    """PEFT adapts what matches and is silent about the rest: on V2-Lite, `q_proj` alone."""
     model, data = build_tiny(tmp_path / arch, arch), write_data(tmp_path / "data.jsonl")
     run = make_run(tmp_path / "runs", model, data, lora={"target_modules": names})
     error = last_word(run_here(run)).error
