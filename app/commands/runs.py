@@ -11,9 +11,10 @@ from app.commands import exports
 from app.commands.follow import Interrupts, follow
 from app.commands.output import Output, text
 from app.commands.serve import serve_and_stay
-from app.commands.train import finished, start_and_follow
+from app.commands.train import assign, finished, start_and_follow
 from app.messages import alarm_text, error_text, job_text, phase_text, status_text
 from app.text import time_text
+from core.config.train import TrainSpec
 from core.runlog.index import RunSummary
 from core.services import Services
 from core.supervisor import RunView
@@ -62,7 +63,10 @@ def _stop(args: argparse.Namespace, services: Services, out: Output) -> int:
 def _resume(args: argparse.Namespace, services: Services, out: Output) -> int:
     job = services.runs.show(args.run_id).job
     go_on = serve_and_stay if job == "serve" else start_and_follow
-    return go_on(lambda: services.runs.resume(args.run_id), services, out, args.detach)
+    changes: dict[str, Any] = {}
+    for assignment in args.set or ():
+        assign(changes, assignment, TrainSpec)
+    return go_on(lambda: services.runs.resume(args.run_id, changes), services, out, args.detach)
 
 
 def _export(args: argparse.Namespace, services: Services, out: Output) -> int:

@@ -12,6 +12,7 @@ from typing import Any, get_origin
 from app.commands.exports import opened_capsule
 from app.commands.follow import Interrupts, follow
 from app.commands.output import Output
+from app.commands.train_memory import tell_dry_run, tell_forecast, tell_ran_out
 from app.messages import alarm_text, phase_text, reason_text, split_text, status_text
 from core import atomic_io
 from core.config.base import Spec
@@ -22,8 +23,10 @@ from core.protocol.events import (
     AlarmRaised,
     CheckpointSaved,
     DownloadProgress,
+    DryRunDone,
     EvalDone,
     Event,
+    MemoryRanOut,
     PhaseChanged,
     TrainPlanned,
     TrainStep,
@@ -44,6 +47,7 @@ def train(args: argparse.Namespace, services: Services, out: Output) -> int:
         tell_added(services.queue.add(spec), out)
         return 0
     plan = services.train.prepare(spec)  # may take a while: Ctrl-C still ends the program here
+    tell_forecast(plan, out)
     return start_and_follow(lambda: services.train.start(spec, plan), services, out, args.detach)
 
 
@@ -108,14 +112,18 @@ class Teller:
         for event in view.new_events:
             self._out.event(event)
             if not self._out.as_json:
-                self._tell(event)
+                self._tell(event, view.run_id)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event, run_id: str) -> None:
         out = self._out
         match event:
             case TrainPlanned():
                 self._total = event.total_steps
                 out.say("plan", **event.model_dump())
+            case DryRunDone():
+                tell_dry_run(event, out)
+            case MemoryRanOut():
+                tell_ran_out(event, run_id, out)
             case PhaseChanged():
                 self._tell_phase(event)
             case TrainStep():

@@ -16,6 +16,7 @@ PHASES: dict[str, Words] = {
     "starting": Words("starting", "正在启动"),
     "loading_model": Words("loading the model", "正在加载模型"),
     "reading_data": Words("reading the data", "正在读取数据"),
+    "dry_run": Words("trying the heaviest batch", "正在试运行最重的批次"),
     "training": Words("training", "正在训练"),
     "evaluating": Words("evaluating", "正在评估"),
     "saving": Words("saving", "正在保存"),

@@ -27,9 +27,9 @@ BY_HAND = frozenset({"packing_length", "more_gpus"})
 """Rungs that a run does not take by itself."""
 
 _SLOWER = {
-    "chunked_loss": 1.02, "selective": 1.15, "full": 1.3, "smaller_micro_batch": 1.08,
-    "packing_length": 1.1, "bf16_adapters": 1.0, "activation_offload": 1.25,
-    "optimizer_8bit": 1.02, "optimizer_offload": 1.15, "load_in_4bit": 1.3, "more_gpus": 1.05,
+    "chunked_loss": 1.02, "selective_checkpointing": 1.15, "gradient_checkpointing": 1.3,
+    "smaller_micro_batch": 1.08, "packing_length": 1.1, "bf16_adapters": 1.0,
+    "activation_offload": 1.25, "optimizer_8bit": 1.02, "optimizer_offload": 1.15, "load_in_4bit": 1.3, "more_gpus": 1.05,
 }  # fmt: skip
 """Step time over today's; from docs/benchmarks.md where it was measured, else cautious."""
 
@@ -49,8 +49,8 @@ class Circumstances:
 def ladder(facts: Circumstances) -> tuple[LadderRung, ...]:
     """All measures that are left, in the order in which they should be tried."""
     return tuple(
-        _weighed(facts, code, key, changes)
-        for code, key, changes in _candidates(facts)
+        _weighed(facts, code, changes)
+        for code, changes in _candidates(facts)
         if _allowed(facts, code, changes)
     )
 
@@ -112,41 +112,41 @@ def smaller_micro_batch(spec: TrainSpec) -> dict[str, Any]:
     return {"per_device_train_batch_size": fewer, "gradient_accumulation_steps": own // fewer}
 
 
-def _candidates(facts: Circumstances) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(code, key of its cost, changes), in order; without asking whether they are allowed."""
+def _candidates(facts: Circumstances) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(code, changes), in order; without asking whether they are allowed."""
     spec = facts.spec
     if not spec.chunked_loss:
-        yield "chunked_loss", "chunked_loss", {"chunked_loss": True}
+        yield "chunked_loss", {"chunked_loss": True}
     if spec.gradient_checkpointing == "off":
         changes = {"gradient_checkpointing": "selective"}
-        yield "gradient_checkpointing", "selective", changes
+        yield "selective_checkpointing", changes
     if spec.gradient_checkpointing != "full":
-        yield "gradient_checkpointing", "full", {"gradient_checkpointing": "full"}
+        yield "gradient_checkpointing", {"gradient_checkpointing": "full"}
     if fewer := smaller_micro_batch(spec):
-        yield "smaller_micro_batch", "smaller_micro_batch", fewer
+        yield "smaller_micro_batch", fewer
     if shorter := _shorter_rows(spec):
-        yield "packing_length", "packing_length", shorter
+        yield "packing_length", shorter
     if spec.method == "lora" and spec.lora.dtype == "fp32" and facts.situation.dtype == "bf16":
-        yield "bf16_adapters", "bf16_adapters", {"lora": {"dtype": "bf16"}}
+        yield "bf16_adapters", {"lora": {"dtype": "bf16"}}
     if facts.situation.device == "cuda":
         yield from _candidates_of_a_card(facts)
 
 
-def _candidates_of_a_card(facts: Circumstances) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _candidates_of_a_card(facts: Circumstances) -> Iterator[tuple[str, dict[str, Any]]]:
     spec = facts.spec
     if not spec.activation_offload:
         changes = {"activation_offload": True, "gradient_checkpointing": "full"}
-        yield "activation_offload", "activation_offload", changes
+        yield "activation_offload", changes
     plain = spec.optim.startswith("adamw_torch")
     if plain and not spec.optimizer_offload:
         if facts.has_bitsandbytes:
-            yield "optimizer_8bit", "optimizer_8bit", {"optim": "adamw_8bit"}
-        yield "optimizer_offload", "optimizer_offload", {"optimizer_offload": True}
+            yield "optimizer_8bit", {"optim": "adamw_8bit"}
+        yield "optimizer_offload", {"optimizer_offload": True}
     quantized = spec.load_in_4bit or spec.load_in_8bit
     if spec.method == "lora" and facts.has_bitsandbytes and not quantized:
-        yield "load_in_4bit", "load_in_4bit", {"load_in_4bit": True}
+        yield "load_in_4bit", {"load_in_4bit": True}
     if more := _more_gpus(facts):
-        yield "more_gpus", "more_gpus", more
+        yield "more_gpus", more
 
 
 def _shorter_rows(spec: TrainSpec) -> dict[str, Any]:
@@ -185,12 +185,12 @@ def _allowed(facts: Circumstances, code: str, changes: dict[str, Any]) -> bool:
     return not new and (code in BY_HAND or changed.window_samples == facts.spec.window_samples)
 
 
-def _weighed(facts: Circumstances, code: str, key: str, changes: dict[str, Any]) -> LadderRung:
+def _weighed(facts: Circumstances, code: str, changes: dict[str, Any]) -> LadderRung:
     return LadderRung(
         code=code,
         changes=changes,
         saves_gib=round(_saves_gib(facts, changes), 3),
-        slower=_slower(facts, key, changes),
+        slower=_slower(facts, code, changes),
     )
 
 
@@ -212,8 +212,8 @@ def _situation_of(now: Situation, spec: TrainSpec, changed: TrainSpec) -> Situat
     return replace(now, rows=max(1, round(rows * share)), tokens_longest=longest)
 
 
-def _slower(facts: Circumstances, key: str, changes: dict[str, Any]) -> float:
-    factor = _SLOWER[key]
+def _slower(facts: Circumstances, code: str, changes: dict[str, Any]) -> float:
+    factor = _SLOWER[code]
     if facts.shape is None or not changes:
         return factor
     changed = apply(facts.spec, changes)

@@ -78,8 +78,9 @@ class LadderRung(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     code: str = ""
-    """chunked_loss, gradient_checkpointing, smaller_micro_batch, packing_length, bf16_adapters,
-    activation_offload, optimizer_8bit, optimizer_offload, load_in_4bit, more_gpus, ..."""
+    """chunked_loss, selective_checkpointing, gradient_checkpointing, smaller_micro_batch,
+    packing_length, bf16_adapters, activation_offload, optimizer_8bit, optimizer_offload,
+    load_in_4bit, more_gpus, ..."""
     changes: dict[str, Any] = {}
     """Fields of the spec, nested as in `run.json`; empty where only a person can act."""
     saves_gib: float = 0.0
@@ -291,6 +292,7 @@ class MemoryRanOut(Event):
     KIND: ClassVar[str] = "train.out_of_memory"
     step: int = 0
     needed_gib: float = 0.0
+    """What was asked for when it failed, on top of what was allocated; 0 when it was not told."""
     allocated_gib: float = 0.0
     reserved_gib: float = 0.0
     limit_gib: float = 0.0
@@ -301,7 +303,7 @@ class MemoryRanOut(Event):
     ladder: list[LadderRung] = []
     """In the order in which they should be tried."""
     applied: str = ""
-    """Code of the rung that the run goes on with; empty when it ends here."""
+    """Code of the rung that the run goes on with, or several with commas; empty when it ends."""
 
 
 class AlarmCleared(Event):

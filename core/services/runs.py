@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core import atomic_io
 from core.errors import ErrorCode, UsageError
@@ -51,16 +51,21 @@ class RunsService:
         """
         self._supervisor.stop(run_id, save=save)
 
-    def resume(self, run_id: str) -> RunView:
+    def resume(self, run_id: str, changes: dict[str, Any] | None = None) -> RunView:
         """Go on in the same folder: training from its checkpoint, the others from the start.
 
+        `changes` are for trainings, see `TrainService.resume`.
+
         Raises:
-            AppError: `run.not_found`, `run.still_alive`, `run.not_resumable`, `checkpoint.none`.
+            AppError: `run.not_found`, `run.still_alive`, `run.not_resumable`, `checkpoint.none`,
+                `input.bad_value` for changes that cannot be.
         """
         run = RunDir.open(self._home.runs, run_id)
         job = str(run.document().get("job", ""))
         if job == "train":
-            return self._train.resume(run_id)
+            return self._train.resume(run_id, changes)
+        if changes:
+            raise UsageError(ErrorCode.BAD_USAGE, detail="--set is for trainings")
         if job not in _RESTARTABLE:
             raise UsageError(ErrorCode.RUN_NOT_RESUMABLE, run_id=run_id, detail=job)
         return self._supervisor.start(run, _RESTARTABLE[job])

@@ -72,7 +72,7 @@ def test_without_consent_the_run_ends_with_the_reason_and_the_ladder(
     assert event.applied == ""
     assert event.step == 0
     assert event.longest_tokens > 0
-    assert [r.code for r in event.ladder][:2] == ["chunked_loss", "gradient_checkpointing"]
+    assert [r.code for r in event.ladder][:2] == ["chunked_loss", "selective_checkpointing"]
     assert "smaller_micro_batch" in {r.code for r in event.ladder}
     assert all(r.saves_gib >= 0 for r in event.ladder)
     assert {"memory.while", "memory.largest_part", "memory.longest_sample"} <= {

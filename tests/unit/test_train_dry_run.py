@@ -207,3 +207,25 @@ def test_the_gradient_of_a_step_does_not_depend_on_the_size_of_micro_batches(
         )  # fmt: skip
         curves.append([(s.loss, s.grad_norm, s.target_tokens) for s in of(TrainStep, events)])
     np.testing.assert_allclose(curves[0], curves[1], rtol=1e-5)
+
+
+def test_a_batch_far_too_large_for_the_computer_is_not_tried(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system would kill the worker, or somebody else, instead of letting it fail."""
+    from core.protocol.events import MemoryRanOut
+    from workers.train.device import MemoryMeter
+
+    monkeypatch.setattr(MemoryMeter, "free_gib", lambda _: 0.01)
+    events = run_here(
+        run_of(shared, tmp_path, batch_size=256, gradient_accumulation_steps=1, steps=1)
+    )
+    assert last_word(events).outcome == "failed"
+    (event,) = of(MemoryRanOut, events)
+    assert event.needed_gib > 0.01
+    assert "smaller_micro_batch" in {r.code for r in event.ladder}
+    roomy = run_of(shared, tmp_path / "b", batch_size=256, gradient_accumulation_steps=1, steps=1,
+                   oom_ladder=True)  # fmt: skip
+    events = run_here(roomy)
+    (first, *_) = of(MemoryRanOut, events)
+    assert "smaller_micro_batch" in first.applied

@@ -43,6 +43,9 @@ LARGEST_SAVE_BYTES = 2 * GIB
 TIGHT = 0.95
 """Of the card: above it the next fragment or longer answer is one too many."""
 
+BEYOND_DOUBT = 1.1
+"""Forecast over what is free, on a processor."""
+
 NOT_FINITE = "dry_run.not_finite"
 DISK_SMALL = "dry_run.disk_small"
 SAVE_FAILED = "dry_run.save_failed"
@@ -73,6 +76,7 @@ def try_out(ctx: WorkerContext, parts: Parts, heaviest: Heaviest, outlook: Outlo
         torch.OutOfMemoryError, RuntimeError: it does not fit; nothing was changed then either.
     """
     ctx.reporter.phase("dry_run")
+    _refuse_what_would_be_killed(parts, outlook)
     found = _Found()
     with _nothing_left_behind(parts):
         _allocate_states(ctx, parts, found)
@@ -84,6 +88,24 @@ def try_out(ctx: WorkerContext, parts: Parts, heaviest: Heaviest, outlook: Outlo
     ctx.reporter.emit(done)
     _learn(parts, outlook, found)
     return done
+
+
+def _refuse_what_would_be_killed(parts: Parts, outlook: Outlook) -> None:
+    """A processor's memory does not fail, it is promised: the system kills whoever uses too much,
+    often something else. So a batch that is far too large is not tried there.
+
+    Raises:
+        MemoryError: with what would be needed.
+    """
+    forecast = outlook.forecast
+    if parts.place.device != "cpu" or forecast is None:
+        return
+    held, _ = parts.meter.read_gib()
+    free = parts.meter.free_gib()
+    missing = forecast.total_gib - max(held, forecast.parts_gib["overhead"])
+    if missing > free * BEYOND_DOUBT:
+        # The unit is in the words that `device.tried_bytes` reads.
+        raise MemoryError(f"by the forecast: tried to allocate {missing:.2f} GiB, {free:.2f} free")
 
 
 @contextlib.contextmanager

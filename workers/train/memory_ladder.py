@@ -177,7 +177,7 @@ class MemoryLadder:
         self.ctx.reporter.emit(
             MemoryRanOut(
                 step=step,
-                needed_gib=round(shortage.allocated_gib + shortage.tried_gib, 3),
+                needed_gib=round(shortage.tried_gib, 3),
                 allocated_gib=round(shortage.allocated_gib, 3),
                 reserved_gib=round(shortage.reserved_gib, 3),
                 limit_gib=round(shortage.limit_gib, 3),
