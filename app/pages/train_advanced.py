@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QWidget
 
 from app.pages.train_field_texts import TrainFieldTexts
 from app.viewmodels import train_form as form
 from app.viewmodels.train_fields import ADVANCED, GROUPS, AdvancedField, Group, group_of
 from app.widgets.buttons import Button
 from app.widgets.card import Card
+from app.widgets.flow_row import FlowRow
 from app.widgets.form_row import FormRow, form_grid
 
 Field = QLineEdit | QComboBox | QCheckBox
@@ -35,21 +36,20 @@ class AdvancedCard(Card):
         self.show_group("learning")
 
     def _lay_out(self) -> None:
-        bar = QHBoxLayout()
-        bar.setSpacing(4)
+        bar = FlowRow(gap_px=4)
         for group, fields in GROUPS.items():
             tab = Button(kind="tab")
             tab.setCheckable(True)
             tab.clicked.connect(lambda _=False, g=group: self.show_group(g))
             self._tabs[group] = tab
-            bar.addWidget(tab)
+            bar.add(tab)
             page = QWidget()
             grid = form_grid([self.rows[f.path] for f in fields], columns=_COLUMNS)
             grid.setContentsMargins(0, 4, 0, 0)
             page.setLayout(grid)
             self._pages[group] = page
-        bar.addStretch(1)
-        self.body.addLayout(bar)
+        self._bar = bar
+        self.body.addWidget(bar)
         for page in self._pages.values():
             self.body.addWidget(page)
 
@@ -92,6 +92,7 @@ class AdvancedCard(Card):
         self.set_title(self.tr("Advanced"))
         for group, tab in self._tabs.items():
             tab.set_text(self._texts.group(group))
+        self._bar.rearrange()
         for path, row in self.rows.items():
             texts = self._texts.field(path)
             row.set_texts(texts.name, self._texts.explain(texts), texts.unit, help_visible=True)

@@ -181,7 +181,7 @@ class TokenDialog(QDialog):
         return [*self.preview.samples, *self.preview.dropped] if self.preview else []
 
     def _row(self, number: int, sample: PreviewSample) -> TwoLine:
-        name = Path(sample.file).name
+        name = Path(sample.file).stem
         title = f"{name}:{sample.line}" if sample.line else name
         if sample.sample < 0:
             return TwoLine(str(number), title, self.tr("left out"), "alert-outline", "warning")
