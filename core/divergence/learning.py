@@ -127,7 +127,7 @@ class OverFit(Kept):
         if not math.isfinite(done.loss):
             return []
         past = [p for p in self.history.get(done.split, []) if p[0] < done.step]
-        past.append([done.step, done.loss, level.mean if level.seen else math.inf])
+        past.append([done.step, done.loss, level.mean])  # 0 before the first step: nothing fell
         best = min(past, key=lambda p: p[1])
         self.history[done.split] = [best] * (best not in past[-8:]) + past[-8:]
         return self._judge(done, past, best)
