@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 from core.divergence import codes
 from core.errors import AppError
-from core.protocol.events import AlarmRaised, TrainStep
+from core.protocol.events import AlarmRaised, Finding, TrainStep
 from core.runlog.evidence import (
     MAX_CHARS,
     MAX_SAMPLES,
@@ -28,6 +27,7 @@ from core.runlog.evidence import (
     write_evidence,
 )
 from workers.harness.context import WorkerContext
+from workers.train.diagnosing import History, began_at
 from workers.train.encoding import Encoded
 from workers.train.feed import Fed
 from workers.train.parts import Parts
@@ -38,7 +38,6 @@ BUDGET_S = 10.0
 APART_STEPS = 10
 """Evidence of two notes or warnings is at least so many steps apart."""
 MAX_FILES = 200
-REMEMBERED_STEPS = 32
 LOOK_BACK_STEPS = 10
 """A rise of the mean loss is seen up to so many steps after the batch that began it."""
 
@@ -54,10 +53,12 @@ OF_A_STRETCH = frozenset({codes.DIVERGING, codes.LEVEL_SHIFT, codes.NOT_LEARNING
 
 
 @dataclass(frozen=True)
-class _Seen:
-    step: int
-    loss: float
-    samples: tuple[int, ...]
+class Explanation:
+    """What was found about an alarm."""
+
+    file: str = ""
+    """With the batch behind it, relative to the run folder; empty when there is none."""
+    diagnosis: list[Finding] = field(default_factory=list)
 
 
 class Evidence:
@@ -66,34 +67,46 @@ class Evidence:
     def __init__(self, ctx: WorkerContext, parts: Parts) -> None:
         self._ctx = ctx
         self._parts = parts
-        self._seen: deque[_Seen] = deque(maxlen=REMEMBERED_STEPS)
-        self._last: tuple[int, str] = (-APART_STEPS, "")
+        self._history = History(parts)
+        self._last: tuple[int, Explanation] = (-APART_STEPS, Explanation())
         self._files = 0
 
     def remember(self, event: TrainStep, fed: Fed) -> None:
-        """Take note of a step; a handful of numbers."""
-        self._seen.append(_Seen(event.step, event.loss, fed.window.samples))
+        """Take note of a step."""
+        self._history.remember(event, fed)
 
-    def of(self, alarm: AlarmRaised, event: TrainStep) -> str:
-        """The file with the batch behind `alarm`; empty when it has none. Never raises."""
-        if alarm.alarm not in OF_A_STEP | OF_A_STRETCH or self._files >= MAX_FILES:
-            return ""
-        last_step, last_file = self._last
-        if 0 <= event.step - last_step < APART_STEPS and alarm.severity != "error":
-            return last_file if event.step == last_step else ""
+    def of(self, alarm: AlarmRaised, event: TrainStep) -> Explanation:
+        """What is behind `alarm`. Never raises."""
+        if alarm.alarm not in OF_A_STEP | OF_A_STRETCH:
+            return Explanation()
         try:
-            name = self._write(alarm, event)
+            return self._look(alarm, event)
         except Exception:
             # Evidence is a help, never a reason to end a run that is in trouble already.
             log.exception("no evidence for %s at step %d", alarm.alarm, event.step)
-            return ""
-        self._last = (event.step, name)
-        self._files += 1
-        return name
+            return Explanation()
 
-    def _write(self, alarm: AlarmRaised, event: TrainStep) -> str:
+    def _look(self, alarm: AlarmRaised, event: TrainStep) -> Explanation:
         suspects = list(dict.fromkeys(self._suspects(alarm)))
-        samples = self._weighed(suspects[:MAX_SAMPLES])
+        last_step, last = self._last
+        near = 0 <= event.step - last_step < APART_STEPS
+        if self._files >= MAX_FILES or (near and alarm.severity != "error"):
+            file = last.file if event.step == last_step else ""
+            return Explanation(file, self._history.diagnose(alarm, event, suspects, ()))
+        weighed = self._weighed(suspects[:MAX_SAMPLES])
+        found = Explanation(
+            self._write(alarm, event, weighed, len(suspects) - len(weighed)),
+            self._history.diagnose(alarm, event, suspects, weighed),
+        )
+        self._last = (event.step, found)
+        self._files += 1
+        return found
+
+    def _write(
+        self, alarm: AlarmRaised, event: TrainStep, weighed: list[EvidenceSample], left_out: int
+    ) -> str:
+        if not self._ctx.team.is_main:
+            return ""
         evidence = BatchEvidence(
             step=alarm.step,
             alarm=alarm.alarm,
@@ -101,11 +114,9 @@ class Evidence:
             learning_rate=event.learning_rate,
             loss=event.loss,
             grad_norm=event.grad_norm,
-            samples=sorted(samples, key=_by_loss, reverse=True),
-            left_out=len(suspects) - len(samples),
+            samples=sorted(weighed, key=_by_loss, reverse=True),
+            left_out=left_out,
         )
-        if not self._ctx.team.is_main:
-            return ""
         try:
             return write_evidence(self._ctx.run.path, evidence)
         except AppError as e:
@@ -114,11 +125,9 @@ class Evidence:
 
     def _suspects(self, alarm: AlarmRaised) -> Iterator[int]:
         """Samples of the alarm's step, or of those around where the trouble began, worst first."""
-        if alarm.alarm in OF_A_STEP:
-            yield from self._seen[-1].samples
-            return
-        since = int(alarm.detail) if alarm.detail.isdigit() else alarm.step
-        stretch = [s for s in self._seen if s.step >= since - LOOK_BACK_STEPS]
+        back = 0 if alarm.alarm in OF_A_STEP else LOOK_BACK_STEPS
+        began = alarm.step if alarm.alarm in OF_A_STEP else began_at(alarm)
+        stretch = self._history.since(began - back)
         for seen in sorted(stretch, key=lambda s: _order(s.loss), reverse=True):
             yield from seen.samples
 

@@ -120,10 +120,11 @@ class Guard:
         )
 
     def _explained(self, alarm: AlarmRaised, decision: Decision, event: TrainStep) -> AlarmRaised:
+        found = self._evidence.of(alarm, event)
         return alarm.model_copy(
             update={
-                "evidence": self._evidence.of(alarm, event),
-                "diagnosis": [],
+                "evidence": found.file,
+                "diagnosis": found.diagnosis,
                 "action": decision.action,
                 "reason": decision.reason,
                 "can_go_back_to": decision.to_step,
