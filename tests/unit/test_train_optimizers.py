@@ -146,6 +146,32 @@ def test_a_state_that_was_written_and_read_goes_on_bit_for_bit(tmp_path: Path, k
         assert torch.equal(a, b)
 
 
+@needs_bitsandbytes
+@pytest.mark.parametrize(("before", "after"), [("plain", "adam8"), ("adam8", "offloaded")])
+def test_a_run_may_go_on_with_another_kind_of_states(before: str, after: str) -> None:
+    """As the ladder does when memory runs out: the moments are carried over, not lost."""
+    models = [network(), network(), network()]
+    kinds = (before, after, after)
+    made = [
+        optimizers.make_optimizer(m, spec(**KINDS[k]), CPU)
+        for m, k in zip(models, kinds, strict=True)
+    ]
+    learn(models[0], made[0], 6)
+    for model in models[1:]:
+        load_weights(model, {n: p.detach() for n, p in models[0].named_parameters()})
+    load_optimizer(models[1], made[1], optimizer_tensors(models[0], made[0]))
+    start = [p.detach().clone() for p in models[0].parameters()]
+    for model, optimizer in zip(models, made, strict=True):
+        learn(model, optimizer, 1)
+    went = [
+        torch.cat([(p - s).flatten() for p, s in zip(m.parameters(), start, strict=True)])
+        for m in models
+    ]
+    carried, anew = ((went[0] - w).norm() / went[0].norm() for w in went[1:])
+    assert carried < 0.1
+    assert anew > 3 * carried
+
+
 def test_a_state_of_another_model_is_refused_and_changes_nothing() -> None:
     model = network()
     optimizer = optimizers.make_optimizer(model, spec(), CPU)

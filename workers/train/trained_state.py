@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from workers.train import optimizer_kinds
 from workers.train.optimizers import page_again
 from workers.train.parallel.tensors import is_part, part_like, whole_on_main
 
@@ -74,8 +75,9 @@ def optimizer_tensors(
 def load_optimizer(
     model: Any, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` returned; through `load_state_dict`, which puts each tensor
-    where its parameter lives.
+    """Put back what `optimizer_tensors` returned, of this or another kind of AdamW.
+
+    `load_state_dict` puts each tensor where its parameter lives.
 
     Raises:
         ValueError: a tensor belongs to no parameter, or has not its size.
@@ -91,8 +93,10 @@ def load_optimizer(
         if isinstance(state, torch.Tensor):
             state = part_like(state, own[name])
         found.setdefault(order[own[name]], {})[what] = state
+    by_index = {index: parameter for parameter, index in order.items()}
+    states = {i: optimizer_kinds.fit(s, optimizer, by_index[i]) for i, s in found.items()}
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": found, "param_groups": groups})
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
     page_again(optimizer)
 
 
@@ -114,7 +118,8 @@ def _taken(tensor: torch.Tensor, copy: bool) -> torch.Tensor:
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:
     """A sharded tensor (torch's `DTensor`) gathered; every process must ask for it."""
-    whole: torch.Tensor = tensor.full_tensor() if is_part(tensor) else tensor  # type: ignore[operator]
+    gather: Any = tensor
+    whole: torch.Tensor = gather.full_tensor() if is_part(tensor) else tensor
     return whole
 
 
