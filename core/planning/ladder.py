@@ -29,7 +29,8 @@ BY_HAND = frozenset({"packing_length", "more_gpus"})
 _SLOWER = {
     "chunked_loss": 1.02, "selective_checkpointing": 1.15, "gradient_checkpointing": 1.3,
     "smaller_micro_batch": 1.08, "packing_length": 1.1, "bf16_adapters": 1.0,
-    "activation_offload": 1.25, "optimizer_8bit": 1.02, "optimizer_offload": 1.15, "load_in_4bit": 1.3, "more_gpus": 1.05,
+    "activation_offload": 1.25, "optimizer_8bit": 1.02, "optimizer_offload": 1.15,
+    "load_in_4bit": 1.3, "more_gpus": 1.05,
 }  # fmt: skip
 """Step time over today's; from docs/benchmarks.md where it was measured, else cautious."""
 

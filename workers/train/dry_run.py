@@ -100,9 +100,8 @@ def _refuse_what_would_be_killed(parts: Parts, outlook: Outlook) -> None:
     forecast = outlook.forecast
     if parts.place.device != "cpu" or forecast is None:
         return
-    held, _ = parts.meter.read_gib()
-    free = parts.meter.free_gib()
-    missing = forecast.total_gib - max(held, forecast.parts_gib["overhead"])
+    there = sum(forecast.parts_gib[part] for part in ("weights", "adapter", "overhead"))
+    missing, free = forecast.total_gib - there, parts.meter.free_gib()
     if missing > free * BEYOND_DOUBT:
         # The unit is in the words that `device.tried_bytes` reads.
         raise MemoryError(f"by the forecast: tried to allocate {missing:.2f} GiB, {free:.2f} free")
