@@ -40,6 +40,6 @@ ALARM_CODES: frozenset[str] = frozenset(
 )  # fmt: skip
 
 LASTING_CODES: frozenset[str] = frozenset(
-    {NON_FINITE_REPEATED, DIVERGING, LEVEL_SHIFT, NOT_LEARNING, THROUGHPUT_DROP, STALL}
+    {NON_FINITE_REPEATED, DIVERGING, LEVEL_SHIFT, NOT_LEARNING, OVERFIT, THROUGHPUT_DROP, STALL}
 )
 """Alarms of a condition that lasts; `AlarmCleared` says that it is over."""

@@ -119,7 +119,12 @@ class RunState:
         return self.phase_fraction
 
 
-LASTING_ALARMS = frozenset({"stall", "disk_full"})
+LASTING_ALARMS = frozenset(
+    {
+        "stall", "disk_full", "diverging", "level_shift", "not_learning", "throughput_drop",
+        "non_finite_repeated", "overfit",
+    }
+)  # fmt: skip
 
 
 def reduce(state: RunState, event: Event) -> RunState:

@@ -22,6 +22,7 @@ from core.divergence.policy import (
     surviving_snapshots,
 )
 from core.protocol.events import AlarmRaised
+from core.runlog.state import LASTING_ALARMS
 
 
 def alarm(code: str = codes.DIVERGING, step: int = 160) -> AlarmRaised:
@@ -143,3 +144,7 @@ def test_the_choice_of_the_user_has_a_fixed_order() -> None:
     assert get_args(Guard) == GUARDS
     assert set(CEILINGS) <= codes.ALARM_CODES
     assert PolicySettings().max_rollbacks == 3
+
+
+def test_a_fold_holds_every_alarm_that_is_cleared_later() -> None:
+    assert codes.LASTING_CODES <= LASTING_ALARMS
