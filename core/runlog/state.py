@@ -243,6 +243,7 @@ def _rolled_back(state: RunState, event: RolledBack) -> dict[str, Any]:
         **_cut_back(state, event.to_step),
         "rollbacks": (*state.rollbacks, event),
         "went_back_to": event.to_step,
+        "active_alarms": state.active_alarms & {"disk_full"},  # the others left with their branch
         "lr_scale": event.lr_scale,
     }
 

@@ -111,3 +111,10 @@ def test_a_checkpoint_said_again_stands_once_with_its_last_word() -> None:
         CheckpointSaved(step=8), CheckpointSaved(step=4), CheckpointSaved(step=8, best=True)
     )
     assert [(c.step, c.best) for c in state.checkpoints] == [(4, False), (8, True)]
+
+
+def test_a_rollback_leaves_the_alarms_of_its_branch_behind() -> None:
+    alarms = [AlarmRaised(seq=1, alarm="diverging"), AlarmRaised(seq=2, alarm="disk_full")]
+    state = told(*alarms, RolledBack(seq=3, step=50, to_step=30))
+    assert state.active_alarms == {"disk_full"}
+    assert len(state.alarms) == 2
