@@ -13,6 +13,7 @@ from typing import Any, Literal
 from app.texts import words
 from app.texts.alarms import ALARMS, AlarmTexts
 from app.texts.combinations import REFUSALS
+from app.texts.combinations import REFUSALS
 from app.texts.errors import ERRORS, ErrorTexts
 from app.texts.findings import finding_text as finding_text
 from app.texts.words import Words
@@ -68,6 +69,9 @@ def error_text(error: ErrorInfo, language: Language) -> ErrorText:
     if texts is ERRORS.get("train.out_of_memory") and "needed_gib" not in error.params:
         texts = _out_of_memory_without_figures(texts)
     message, hint = (texts.en, texts.en_hint) if language == "en" else (texts.zh, texts.zh_hint)
+    if refusal := REFUSALS.get(str(error.params.get("reason", ""))):
+        reason, hint = refusal[:2] if language == "en" else refusal[2:]
+        facts["reason"] = _fill(reason, facts)
     return ErrorText(_fill(message, facts), _fill(hint, facts))
 
 

@@ -105,6 +105,19 @@ REFUSALS: dict[str, RefusalTexts] = {
         "Liger 内核直接读取权重，在 {strategy} 下只能看到其中一部分。",
         "请关闭 Liger，或改用 DDP。",
     ),
+    "combination.offload_optimizer_kind": RefusalTexts(
+        "Only AdamW's 32-bit states can be kept in the computer's memory by this option; paged "
+        "ones go there by themselves.",
+        "Switch optimizer_offload off, or choose adamw_torch.",
+        "该选项只能把 AdamW 的 32 位状态放在内存中；分页状态会自行换出。",
+        "请关闭 optimizer_offload，或选择 adamw_torch。",
+    ),
+    "combination.paged_on_cpu": RefusalTexts(
+        "Paged optimizer states need an NVIDIA GPU.",
+        "Without a GPU, use adamw_8bit or adamw_torch.",
+        "分页的优化器状态需要 NVIDIA GPU。",
+        "没有 GPU 时，请使用 adamw_8bit 或 adamw_torch。",
+    ),
     "combination.zero3_on_cpu": RefusalTexts(
         "ZeRO-3 of DeepSpeed needs NVIDIA GPUs.",
         "Without a GPU, use DDP or FSDP2.",

@@ -114,6 +114,13 @@ def _rules() -> Iterator[_Rule]:
         "combination.activation_offload_split",
         lambda s: s.activation_offload and _splits_weights(s),
     )
+    yield _Rule(
+        "combination.offload_optimizer_kind",
+        lambda s: s.optimizer_offload and s.optim not in _PLAIN_OPTIMIZERS,
+    )
+    yield _Rule(
+        "combination.paged_on_cpu", lambda s: s.optim.startswith("paged") and s.device == "cpu"
+    )
     # Numbers and kernels.
     yield _Rule("combination.fp16_split", lambda s: s.precision == "fp16" and _splits_weights(s))
     yield _Rule("combination.compile_split", lambda s: s.torch_compile and _splits_weights(s))

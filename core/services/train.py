@@ -23,7 +23,7 @@ from core.runlog.run_dir import RunDir, new_run_id
 from core.services import memory
 from core.services.documents import run_document
 from core.services.models import ModelsService
-from core.services.train_checks import package_problems, targets_of
+from core.services.train_checks import combination_problems, package_problems, targets_of
 from core.supervisor import RunView, Supervisor
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class TrainService:
         if dataset is not None:
             problems += validate(dataset).problems
         problems += package_problems(spec)
+        problems += combination_problems(spec, model)
         targets = None
         if model is not None:
             problems += _combination_problems(spec, model)

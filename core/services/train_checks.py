@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from core.catalog import ModelInfo
 from core.catalog.linear_modules import linear_modules
+from core.config.combinations import check_combination, setup_of
 from core.config.targets import Targets, resolve_names
 from core.config.train import TrainSpec
 from core.errors import ErrorCode, ErrorInfo
@@ -24,6 +25,19 @@ def targets_of(spec: TrainSpec, model: ModelInfo) -> Targets | None:
         return None
     names = spec.lora.target_modules
     return resolve_names(found.paths, names, fused_experts=found.routed_experts)
+
+
+def combination_problems(spec: TrainSpec, model: ModelInfo | None) -> list[ErrorInfo]:
+    """Options that are not known to be right together; `reason` is a code of
+    `app.texts.combinations`.
+    """
+    found = linear_modules(model) if model is not None else None
+    setup = setup_of(spec, routed_experts=found is not None and found.routed_experts)
+    code = ErrorCode.TRAIN_COMBINATION.value
+    return [
+        ErrorInfo(code=code, params={"reason": refusal.code, **refusal.params})
+        for refusal in check_combination(setup)
+    ]
 
 
 def package_problems(spec: TrainSpec) -> list[ErrorInfo]:

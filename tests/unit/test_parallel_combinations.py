@@ -67,6 +67,8 @@ def test_every_reason_is_met_by_some_setup() -> None:
             {"cpu_offload": True}, {"activation_offload": True}, {"precision": "fp16"},
             {"torch_compile": True}, {"use_liger_kernel": True}, {"device": "cpu"},
             {"device": "cuda:1", "world_size": 2}, {"bits": 8},
+            {"optim": "paged_adamw_8bit", "device": "cpu"},
+            {"optim": "adamw_8bit", "optimizer_offload": True},
         )
     ]  # fmt: skip
     met = {code for s, x in product(STRATEGIES, odd) for code in codes(replace(x, strategy=s))}

@@ -136,3 +136,29 @@ def test_the_plan_says_what_will_be_adapted(
     assert caught.value.code is ErrorCode.TRAIN_TARGETS_UNKNOWN
     full = TrainSpec(model=str(folders["llama"]), data=str(data), method="full")
     assert train.prepare(full).target_modules == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"optim": "paged_adamw_8bit", "device": "cpu"}, "combination.paged_on_cpu"),
+        ({"optim": "adamw_8bit", "optimizer_offload": True}, "combination.offload_optimizer_kind"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_reason_and_way_out(
+    folders: dict[str, Path], home: Home, tmp_path: Path, values: dict[str, object], reason: str
+) -> None:
+    from app.messages import error_text
+    from core.config.train import TrainSpec
+    from core.services.train import SpecProblems
+
+    data = write_data(tmp_path / "d.jsonl")
+    spec = TrainSpec.parse({"model": str(folders["llama"]), "data": str(data), **values})
+    with pytest.raises(SpecProblems) as caught:
+        build(home).train.prepare(spec)
+    (problem,) = [p for p in caught.value.problems if p.code == "train.combination"]
+    assert problem.params["reason"] == reason
+    for language in ("en", "zh"):
+        found = error_text(problem, language)
+        assert "combination." not in found.message
+        assert "adamw_torch" in found.hint
