@@ -65,7 +65,6 @@ def error_text(error: ErrorInfo, language: Language) -> ErrorText:
     """The sentence and the hint of an error."""
     texts = ERRORS.get(error.code, _UNKNOWN)
     facts = _Facts({"code": error.code, "detail": error.detail, **error.params})
-    facts |= refusal_facts(error, language)
     if texts is ERRORS.get("train.out_of_memory") and "needed_gib" not in error.params:
         texts = _out_of_memory_without_figures(texts)
     message, hint = (texts.en, texts.en_hint) if language == "en" else (texts.zh, texts.zh_hint)
@@ -73,16 +72,6 @@ def error_text(error: ErrorInfo, language: Language) -> ErrorText:
         reason, hint = refusal[:2] if language == "en" else refusal[2:]
         facts["reason"] = _fill(reason, facts)
     return ErrorText(_fill(message, facts), _fill(hint, facts))
-
-
-def refusal_facts(error: ErrorInfo, language: Language) -> dict[str, str]:
-    """Why settings do not go together, and what to choose instead; empty for other errors."""
-    texts = REFUSALS.get(str(error.params.get("reason", "")))
-    if texts is None:
-        return {}
-    why, instead = texts[:2] if language == "en" else texts[2:]
-    facts = _Facts(error.params)
-    return {"why": _fill(why, facts), "instead": _fill(instead, facts)}
 
 
 def alarm_text(alarm: AlarmRaised, language: Language) -> AlarmText:

@@ -44,7 +44,6 @@ class ErrorCode(StrEnum):
     DATA_NOTHING_TO_TRAIN = "data.nothing_to_train"  # path, max_length_tokens
     # training
     TRAIN_TARGETS_UNKNOWN = "train.targets_unknown"  # names, available
-    TRAIN_COMBINATION = "train.combination"  # reason (of core.config.combinations), strategy
     TRAIN_WARMUP_TOO_LONG = "train.warmup_too_long"  # warmup_steps, total_steps
     TRAIN_OUT_OF_MEMORY = "train.out_of_memory"  # needed_gib, free_gib, detail
     TRAIN_DIVERGED = "train.diverged"  # step

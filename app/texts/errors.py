@@ -168,12 +168,6 @@ ERRORS: dict[str, ErrorTexts] = {
         "模型中没有名为 {names} 的模块。",
         "可以添加适配器的模块：{available}",
     ),
-    "train.combination": ErrorTexts(
-        "This does not go together: {why}",
-        "{instead}",
-        "这些设置不能同时使用：{why}",
-        "{instead}",
-    ),
     "train.warmup_too_long": ErrorTexts(
         "The warm-up of {warmup_steps} steps does not fit into {total_steps} steps.",
         "Train for more steps, or warm up for fewer.",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from core.catalog import ModelInfo
 from core.config.identity import learning_identity
 from core.config.presets import merge
-from core.config.combinations import check_combination, setup_of
 from core.config.train import TrainSpec, current_names
 from core.datasets import Dataset, open_dataset, validate
 from core.errors import AppError, ErrorCode, ErrorInfo, UsageError
@@ -91,7 +90,6 @@ class TrainService:
         problems += combination_problems(spec, model)
         targets = None
         if model is not None:
-            problems += _combination_problems(spec, model)
             targets = _try(problems, lambda: targets_of(spec, model))
         preview = None
         if model is not None and dataset is not None:
@@ -216,17 +214,6 @@ def model_reference(model: ModelInfo) -> str:
     assert model.path is not None
     folder = model.path.resolve()
     return str(folder / model.gguf_file if model.gguf_file else folder)
-
-
-def _combination_problems(spec: TrainSpec, model: ModelInfo) -> list[ErrorInfo]:
-    sizes = (model.active_parameters, model.parameters)
-    routed = None not in sizes and sizes[0] != sizes[1]
-    return [
-        ErrorInfo(
-            code=ErrorCode.TRAIN_COMBINATION.value, params={"reason": r.code, **r.params}
-        )
-        for r in check_combination(setup_of(spec, routed_experts=routed))
-    ]
 
 
 def _warmup_problems(plan: TrainPlanPreview) -> list[ErrorInfo]:
