@@ -6,13 +6,12 @@ A code or id that is newer than this program is shown as it is, never hidden.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.texts import words
 from app.texts.alarms import ALARMS, AlarmTexts
-from app.texts.combinations import REFUSALS
 from app.texts.combinations import REFUSALS
 from app.texts.errors import ERRORS, ErrorTexts
 from app.texts.findings import finding_text as finding_text
@@ -87,6 +86,11 @@ def alarm_text(alarm: AlarmRaised, language: Language) -> AlarmText:
     parts = texts[:3] if language == "en" else texts[3:]
     title, message, hint = (_fill(part, facts) for part in parts)
     return AlarmText(title, message, hint)
+
+
+def sentences_text(sentences: Iterable[str], language: Language) -> str:
+    """Sentences behind each other: Chinese ones need no space between them."""
+    return ("" if language == "zh" else " ").join(s for s in sentences if s)
 
 
 def figure_text(value: float) -> str:

@@ -17,6 +17,7 @@ from app.pages.train_export import ExportDialog
 from app.pages.train_facts import RunFacts
 from app.pages.train_form import TrainForm
 from app.pages.train_live import TrainLive
+from app.pages.train_oom import waits_for_memory
 from app.pages.train_refusals import RefusalWords
 from app.theme.tokens import Tone
 from app.viewmodels.train_alarms import Remedy
@@ -143,7 +144,7 @@ class TrainPage(Page):
         if view is None:
             self.set_title(self.tr("Train"))
             self.chip.set_state("")
-            self.set_facts(self.tr("Fine-tune a model on your own data with LoRA."))
+            self.set_facts(self.tr("Fine-tune a model on your own data."))
             return
         self.set_title(str(view.document.get("name") or view.run_id))
         self.chip.set_state(*self._state(view))
@@ -174,7 +175,9 @@ class TrainPage(Page):
         """A failed or lost run says why, once, until the card is dismissed."""
         error = view.problem or view.error
         key = f"{view.run_id} {error.code} {error.params}" if error else ""
-        if error is not None and key != self._error_of:
+        if waits_for_memory(view) is not None:
+            self.error_card.clear()  # a card of its own tells it, and what helps
+        elif error is not None and key != self._error_of:
             self.show_error(error, view.verdict.log_tail if view.verdict else "")
         self._error_of = key
 

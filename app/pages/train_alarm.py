@@ -108,8 +108,7 @@ class AlarmView(QWidget):
             self._actions.add(button)
         self._list_card = Card()
         self._list_card.body.addWidget(self.list)
-        for card in (self._list_card, self.story):
-            card.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self._list_card.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         told = QWidget()
         column = QVBoxLayout(told)
         column.setContentsMargins(0, 0, 0, 0)
@@ -181,6 +180,8 @@ class AlarmView(QWidget):
         self.list.set_rows(
             [self._row(n, a, view) for n, a in reversed(list(enumerate(view.state.alarms)))]
         )
+        rows = min(_LISTED_ROWS, max(1, len(view.state.alarms)))
+        self.list.setFixedHeight(rows * _ROW_PX + 6)
         self._list_card.set_title(self.tr("Alarms ({count})").format(count=len(view.state.alarms)))
 
     def _row(self, number: int, alarm: AlarmRaised, view: RunView) -> TwoLine:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject
 
+from app import messages
+from app.i18n import LanguageManager
 from app.viewmodels.train_alarms import Remedy, rollback_of, scale_text
 from core.protocol.events import AlarmRaised, RolledBack
 from core.runlog.state import RunState
@@ -56,7 +58,7 @@ class AlarmWords(QObject):
         if back.alarm != "user" and back.max_attempts:
             attempt = self.tr("Attempt {attempt} of {most}.")
             parts.append(attempt.format(attempt=back.attempt, most=back.max_attempts))
-        return " ".join(parts)
+        return messages.sentences_text(parts, LanguageManager.current().language)
 
     def remedy(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
+from app import messages
+from app.i18n import LanguageManager
 from app.pages.train_batch_table import SampleTable, place_text
 from app.widgets.card import GAP, Card
 from app.widgets.labels import label
@@ -126,7 +128,7 @@ class BatchCard(Card):
         )
         if batch.left_out:
             left = self.tr("{count} more samples are not listed.").format(count=batch.left_out)
-            text = f"{text} {left}"
+            text = messages.sentences_text((text, left), LanguageManager.current().language)
         return text
 
     def _show_sample(self, sample: EvidenceSample) -> None:

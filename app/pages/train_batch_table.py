@@ -96,6 +96,8 @@ class SampleTable(QTableView):
         columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         columns.setSectionResizeMode(PLACE, QHeaderView.ResizeMode.Stretch)
         columns.setSectionResizeMode(LOSS, QHeaderView.ResizeMode.Fixed)
+        columns.setSectionResizeMode(SAMPLE, QHeaderView.ResizeMode.Fixed)
+        self.setColumnWidth(SAMPLE, 124)  # contents do not count the check mark of the style sheet
         self.setColumnWidth(LOSS, 128)
 
     def sizeHint(self) -> QSize:

@@ -74,6 +74,7 @@ class RunControls(QWidget):
 
     def show_run(self, view: RunView | None) -> None:
         """The run that is in front, or none."""
+        self.retranslate()
         alive = view is not None and view.alive
         self.resume_button.setVisible(view is not None and self._model.can_resume)
         for part in (self.rate_button, self.pause, self.save_button, self.stop):
@@ -89,7 +90,6 @@ class RunControls(QWidget):
         self.pause.arrow.setVisible(not model.paused and model.on_card)
         self.save_button.setEnabled(model.can_save and free)
         self.stop.arrow.setVisible(not view.stopping)
-        self.retranslate()
 
     def retranslate(self) -> None:
         """All words in the language that is on."""

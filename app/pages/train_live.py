@@ -16,7 +16,7 @@ from app.pages.train_ask import AskCard
 from app.pages.train_dry_run import DryRunCard
 from app.pages.train_marks import RunMarks, left_branches
 from app.pages.train_memory import MemoryCard
-from app.pages.train_oom import OutOfMemoryCard
+from app.pages.train_oom import HelpedItselfCard, OutOfMemoryCard
 from app.pages.train_result import ResultCard
 from app.pages.train_samples import SamplesCard
 from app.pages.train_side import AlarmsCard
@@ -66,6 +66,7 @@ class TrainLive(QWidget):
         self.alarms = AlarmsCard()
         self.alarm_view = AlarmView(background)
         self.out_of_memory = OutOfMemoryCard()
+        self.helped_itself = HelpedItselfCard()
         self.memory = MemoryCard()
         self.dry_run = DryRunCard()
         self.samples = SamplesCard()
@@ -83,8 +84,8 @@ class TrainLive(QWidget):
         side = QVBoxLayout()
         side.setContentsMargins(0, 0, 0, 0)
         side.setSpacing(GAP)
-        cards = (self.out_of_memory, self.result, self.alarms, self.memory, self.samples)
-        for card in (*cards, self.dry_run):
+        asks = (self.result, self.alarms, self.helped_itself)
+        for card in (*asks, self.memory, self.samples, self.dry_run):
             side.addWidget(card)
         side.addStretch(1)
         self._side = QWidget()
@@ -105,6 +106,7 @@ class TrainLive(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GAP)
         column.addWidget(self.ask)
+        column.addWidget(self.out_of_memory)
         column.addWidget(self.strip)
         self._watched = QWidget()
         self._watched.setLayout(self._body)
@@ -243,13 +245,14 @@ class TrainLive(QWidget):
 
     def _memory_lines(self, run: RunSeries) -> list[PlotLine]:
         lines = []
+        several = len(self._model.gpu_memory) > 1
         for number, (index, series) in enumerate(self._model.gpu_memory.items()):
-            name = self.tr("card {index}").format(index=index)
+            name = self.tr("card {index}").format(index=index) if several else self.tr("card")
             lines.append(PlotLine(series, run, "memory", name, dash=DASHES[number % len(DASHES)]))
         held = self.tr("this run")
         if len(run.reserved_gib):
             lines.append(PlotLine(run.reserved_gib, run, "series:1", self.tr("reserved")))
-            held = self.tr("allocated")
+            held = self.tr("in use")
         role = "allocated" if lines else "memory"
         left = partial(left_branches, run, "memory_gib")
         lines.append(PlotLine(run.memory_gib, run, role, held, left=left))
@@ -299,6 +302,7 @@ class TrainLive(QWidget):
         self.alarms.show_alarms(view.state)
         self.samples.show_samples(view.state.samples)
         self.out_of_memory.show_run(view)
+        self.helped_itself.show_run(view)
         self.memory.show_run(view)
         self.dry_run.show_tried(view.state.dry_run)
         self.result.show_run(view)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QEvent, Signal
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
+from app import messages
 from app.i18n import LanguageManager
 from app.text import duration_text
 from app.viewmodels.train_result import Outcome, outcome_of
@@ -118,10 +119,10 @@ class ResultCard(Card):
             time=duration_text(seconds[1] if seconds else 0.0),
         )
         if outcome.has_model:
-            return text + " " + self.tr("The model is saved.")
+            return _joined(text, self.tr("The model is saved."))
         if outcome.has_adapter:
-            return text + " " + self.tr("The adapter is saved.")
-        return text + " " + self.tr("There is no adapter yet.")
+            return _joined(text, self.tr("The adapter is saved."))
+        return _joined(text, self.tr("There is no adapter yet."))
 
     def _change(self, outcome: Outcome) -> str:
         first, last = outcome.first, outcome.last
@@ -140,8 +141,12 @@ class ResultCard(Card):
         ).format(step=f"{outcome.best_step:,}", best=format_value(outcome.best))
         if outcome.best_checkpoint is not None:
             kept = self.tr("The checkpoint of step {step} is kept.")
-            text += " " + kept.format(step=f"{outcome.best_checkpoint:,}")
+            text = _joined(text, kept.format(step=f"{outcome.best_checkpoint:,}"))
         return text
 
     def _clicked(self) -> None:
         self.action_requested.emit(str(self.sender().property("action")))
+
+
+def _joined(*sentences: str) -> str:
+    return messages.sentences_text(sentences, LanguageManager.current().language)

@@ -7,6 +7,8 @@ import math
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QWidget
 
+from app import messages
+from app.i18n import LanguageManager
 from app.text import duration_text, percent_text
 from app.viewmodels.train_eta import Eta
 from app.viewmodels.train_run import TrainRunModel
@@ -77,7 +79,8 @@ class RunStats(StatStrip):
             "reached in a measured matrix product ({peak} TFLOPS). Recomputation is not counted."
         ).format(peak=f"{peak_flops / 1e12:,.0f}")
         if cards > 1:
-            text += " " + self.tr("Over {count} cards.").format(count=cards)
+            more = self.tr("Over {count} cards.").format(count=cards)
+            text = messages.sentences_text((text, more), LanguageManager.current().language)
         return text
 
     def _stat(self, key: str, text: str) -> None:

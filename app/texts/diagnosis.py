@@ -21,7 +21,7 @@ DIAGNOSIS: dict[str, Words] = {
     "gradient_rising": Words(
         "Gradient: it grew to {highest}, {ratio} times its usual {usual}, before the alarm. This "
         "is how divergence begins: the steps became too large.",
-        "梯度：警报前已升至 {highest}，是平时 {usual} 的 {ratio} 倍。"
+        "梯度：告警前已升至 {highest}，是平时 {usual} 的 {ratio} 倍。"
         "发散通常就是这样开始的：步子迈得太大了。",
     ),
     "gradient_jumped": Words(

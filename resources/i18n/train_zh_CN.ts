@@ -410,34 +410,14 @@
         </message>
     </context>
     <context>
-        <name>ForecastCard</name>
+        <name>HelpedItselfCard</name>
         <message>
-            <source>Memory needed</source>
-            <translation type="unfinished" />
+            <source>Made to fit</source>
+            <translation>已自动节省内存</translation>
         </message>
         <message>
-            <source>Fits: {needed} of {free} GiB that are free.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>Tight: {needed} of {free} GiB that are free.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>Does not fit: {needed} GiB, and {free} GiB are free.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>It would fit without the other programs on this card.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>What would help:</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>{measure} (−{gib} GiB)</source>
-            <translation type="unfinished" />
+            <source>Memory ran out at step {step}; the run went on with: {measure}.</source>
+            <translation>第 {step} 步内存不足，已采用后继续：{measure}。</translation>
         </message>
     </context>
     <context>
@@ -571,16 +551,8 @@
             <translation>第 {step} 步内存不足</translation>
         </message>
         <message>
-            <source>It went on with: {measure}</source>
-            <translation>已采用后继续：{measure}</translation>
-        </message>
-        <message>
             <source>{needed} GiB more were asked for while {allocated} of {limit} GiB were in use; the longest sample had {tokens} tokens.</source>
             <translation>在已占用 {allocated} / {limit} GiB 时又申请了 {needed} GiB；最长样本有 {tokens} 个 token。</translation>
-        </message>
-        <message>
-            <source>Most of it: {part}.</source>
-            <translation>占用最多：{part}。</translation>
         </message>
         <message>
             <source>What would help, gentlest first</source>
@@ -1373,6 +1345,10 @@
             <translation>显卡 {index}</translation>
         </message>
         <message>
+            <source>card</source>
+            <translation>显卡</translation>
+        </message>
+        <message>
             <source>this run</source>
             <translation>本次运行</translation>
         </message>
@@ -1381,8 +1357,8 @@
             <translation>已预留</translation>
         </message>
         <message>
-            <source>allocated</source>
-            <translation>已分配</translation>
+            <source>in use</source>
+            <translation>使用中</translation>
         </message>
         <message>
             <source>clip {value}</source>
@@ -1432,8 +1408,8 @@
             <translation>训练</translation>
         </message>
         <message>
-            <source>Fine-tune a model on your own data with LoRA.</source>
-            <translation>用 LoRA 在自己的数据上微调模型。</translation>
+            <source>Fine-tune a model on your own data.</source>
+            <translation>用自己的数据微调模型。</translation>
         </message>
         <message>
             <source>Checking the model and the data …</source>

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.errors import ErrorInfo
 from core.paths import Home
 from core.protocol.events import (
     AlarmRaised,
@@ -23,7 +24,9 @@ from core.protocol.events import (
     EvalDone,
     Event,
     Finding,
+    LadderRung,
     LearningRateChanged,
+    MemoryRanOut,
     PhaseChanged,
     RolledBack,
     RunFinished,
@@ -157,10 +160,57 @@ def _sample(
 
 
 DIAGNOSIS = [
-    Finding(code="gradient_exploded", params={"norm": 9.4, "before": 0.7}),
-    Finding(code="data_differs", params={"samples": 2}),
-    Finding(code="rate_high", params={"learning_rate": 1.9e-4}),
+    Finding(code="gradient_rising", params={"highest": 9.4, "ratio": 13.4, "usual": 0.7}),
+    Finding(code="data_unreadable_samples", params={"count": 1, "samples": "412"}),
+    Finding(
+        code="data_outlier_samples",
+        params={"count": 1, "samples": "8051", "highest": 9.41, "usual": 1.2},
+    ),
+    Finding(code="lr_lower", params={"learning_rate": 1.9e-4, "lower": 6.3e-5}),
+    Finding(
+        code="clipping_rare", params={"clipped_share": 0.21, "max_grad_norm": 1.0, "usual": 0.7}
+    ),
 ]
+LADDER = [
+    LadderRung(
+        code="gradient_checkpointing",
+        changes={"gradient_checkpointing": "full"},
+        saves_gib=9.8,
+        slower=1.3,
+    ),
+    LadderRung(
+        code="smaller_micro_batch",
+        changes={"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8},
+        saves_gib=6.1,
+        slower=1.05,
+    ),
+    LadderRung(code="bf16_adapters", changes={"lora": {"dtype": "bf16"}}, saves_gib=0.3),
+    LadderRung(code="more_gpus", saves_gib=8.0),
+]
+
+
+def without_memory(curves: Curves) -> list[Event]:
+    """Ends at step 140 and offers its ladder."""
+    ran_out = MemoryRanOut(
+        step=140,
+        needed_gib=1.9,
+        allocated_gib=22.6,
+        reserved_gib=23.3,
+        limit_gib=24.0,
+        longest_tokens=2048,
+        parts_gib={**PARTS, "activations": 12.4, "logits": 2.8},
+        findings=[
+            Finding(code="memory.largest_part", params={"part": "activations", "gib": 12.4}),
+            Finding(
+                code="memory.other_programs", params={"gib": 1.4, "programs": "firefox 1.4 GiB"}
+            ),
+            Finding(code="memory.was_saved", params={"step": 140}),
+        ],
+        ladder=LADDER,
+    )
+    error = ErrorInfo(code="train.out_of_memory", params={"needed_gib": 1.9, "free_gib": 0.7})
+    end = RunFinished(outcome="failed", reason="error", error=error)
+    return [*begun(), *curves.range(1, 140), ran_out, end]
 
 
 def rolled_back(curves: Curves, upto: int = 420) -> list[Event]:
@@ -224,6 +274,7 @@ def write_scenes(home: Home, *, alive: bool = False) -> dict[str, RunDir]:
     scenes = {
         "finished": [*rolled_back(Curves(), TOTAL), done],
         "stopped": [*rolled_back(Curves(), 420), RunFinished(outcome="stopped", reason="signal")],
+        "out-of-memory": without_memory(Curves()),
     }
     if alive:
         scenes |= {"rolled-back": rolled_back(Curves()), "paused": paused_by_guard(Curves())}

@@ -289,7 +289,7 @@ def test_with_a_card_its_memory_and_its_limit_are_plotted(page, living, deck):
     deck.bridge.machine_sampled.emit(MachineSample(gpus=(card,)))
     plot = page.live.panel.plots["memory"]
     assert plot.title == "GPU memory"
-    assert [line.name for line in plot.lines] == ["card 0", "this run"]
+    assert [line.name for line in plot.lines] == ["card", "this run"]
     assert [limit.text for limit in plot.limits] == ["card 24 GiB"]
     assert isinstance(plot.lines[0].series, Series)
     assert plot.lines[0].series.last == (200, 17.5)
