@@ -143,7 +143,10 @@ class MemoryMeter:
         if self._cuda:
             import torch
 
-            return torch.cuda.mem_get_info()[0] / _GIB
+            free = torch.cuda.mem_get_info()[0] / _GIB
+            share = getattr(torch.cuda, "get_per_process_memory_fraction", lambda: 1.0)()
+            held = torch.cuda.memory_reserved() / _GIB
+            return max(0.0, min(free, share * self.limit_gib - held))
         return psutil.virtual_memory().available / _GIB
 
 
