@@ -78,7 +78,7 @@ def count(
 def table(rows: dict[str, Row]) -> str:
     """A Markdown table and the sums under it."""
     lines = [
-        "| kind | runs | went wrong | found | false alarms | would roll back | asks | median delay |",
+        "| kind | runs | went wrong | found | false alarms | would roll back | asks | delay |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kind, r in rows.items():

@@ -246,20 +246,19 @@ class ToyRun:
 
     def _spoil_gradient(self) -> None:
         since = self.iteration - self.spec.fault_at
-        factor = None
-        if self.spec.kind == "gradient_burst" and since in (0, 1):
-            factor = 5000.0
-        if self.spec.kind == "nan_gradient" and since == 0:
-            factor = math.nan
-        for p in self.model.parameters() if factor is not None else ():
+        bursts = self.spec.kind == "gradient_burst" and since in (0, 1)
+        breaks = self.spec.kind == "nan_gradient" and since == 0
+        if not (bursts or breaks):
+            return
+        for p in self.model.parameters():
             if p.grad is not None:
-                p.grad *= factor
+                p.grad *= 5000.0 if bursts else math.nan
 
     @torch.no_grad()
     def _spoil_weights(self) -> None:
         if self.spec.kind == "weight_noise" and self.iteration == self.spec.fault_at:
             for p in self.model.parameters():
-                p += WEIGHT_NOISE * p.std() * torch.randn(p.shape, generator=self._noise)
+                p.add_(WEIGHT_NOISE * p.std() * torch.randn(p.shape, generator=self._noise))
 
 
 def specs_of_96(first_seed: int, steps: int = 260) -> Iterator[ToySpec]:
