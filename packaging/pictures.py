@@ -2,9 +2,10 @@
 
     python packaging/pictures.py --out DIR [--lang en zh_CN] [--scheme light dark]
                                  [--size 1360x860 1024x700] [--page train ...] [--home DIR]
+                                 [--run ID [--alarm N]]
 
-Without --home an empty home is made; with it, the pages show what is there. Runs offscreen unless
-QT_QPA_PLATFORM says otherwise.
+Without --home an empty home is made; with it, the pages show what is there (`python -m
+tests.gui.scenes DIR` writes invented runs). Runs offscreen unless QT_QPA_PLATFORM says otherwise.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def main() -> int:
     parser.add_argument("--page", nargs="*", default=[p.page_id for p in PAGES])
     parser.add_argument("--home", type=Path)
     parser.add_argument("--run", default="", help="run to show on the train page")
+    parser.add_argument("--alarm", type=int, help="open this alarm of the run, from 0")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as empty:
@@ -76,6 +78,9 @@ def take(args: argparse.Namespace, home: Home) -> None:
                     shown = {"run_id": args.run} if args.run and page == "train" else {}
                     deck.window.navigate(page, **shown)
                     settle(deck)
+                    if args.alarm is not None and page == "train":
+                        deck.window.current_page.live.open_alarm(args.alarm)
+                        settle(deck)
                     name = picture_name(page, lang, scheme, size, many_sizes=len(args.size) > 1)
                     deck.window.grab().save(str(args.out / name))
                     print(args.out / name)
