@@ -54,7 +54,8 @@ class Case:
     targets: tuple[str, ...]
     seq_len: int
     batch: int
-    checkpointing: bool = False
+    checkpointing: str = "off"
+    """As the spec's `gradient_checkpointing`."""
     nf4: bool = False
     model: Callable[[], Any] = deepseek_7b
 
@@ -65,10 +66,13 @@ class Case:
 
 CASES = {
     "lora": Case("LoRA q,v, seq 2048, batch 4", TWO, 2048, 4),
-    "checkpointing": Case("LoRA q,v, seq 2048, batch 8, checkpointing", TWO, 2048, 8, True),
+    "checkpointing": Case("LoRA q,v, seq 2048, batch 8, checkpointing", TWO, 2048, 8, "full"),
+    "selective": Case(
+        "LoRA q,v, seq 2048, batch 4, selective checkpointing", TWO, 2048, 4, "selective"
+    ),
     "all-linear": Case("LoRA all linear, seq 4096, batch 2", ALL, 4096, 2),
     "qlora": Case(
-        "QLoRA NF4 all linear, seq 2048, batch 4, checkpointing", ALL, 2048, 4, True, True
+        "QLoRA NF4 all linear, seq 2048, batch 4, checkpointing", ALL, 2048, 4, "full", True
     ),
     "small": Case(
         "R1-Distill-Qwen-1.5B, LoRA all linear, seq 2048, batch 4",
@@ -79,8 +83,14 @@ CASES = {
     ),
 }
 SIDES = ("deepdeck", "plain", "liger", "liger compiled", "liger bf16 adapters")
-ONLY = {"liger compiled": {"lora"}, "liger bf16 adapters": {"all-linear"}}
-"""Variants that take long and help one case only."""
+_EVERY = set(CASES) - {"selective"}  # which the others do not have
+ONLY = {
+    "deepdeck": set(CASES),
+    "plain": _EVERY,
+    "liger": _EVERY,
+    "liger compiled": {"lora"},  # slow to start, and helps this case only
+    "liger bf16 adapters": {"all-linear"},
+}
 
 
 @dataclass
@@ -107,7 +117,7 @@ def main() -> None:
     # Liger patches transformers for the whole process: it comes last.
     for side in sorted(args.sides.split(","), key=SIDES_ORDER.index):
         for name in args.cases.split(","):
-            if name in ONLY.get(side, CASES):
+            if name in ONLY[side]:
                 results += attempt(CASES[name], side, peak, args.profile)
     print(table(results, peak))
     if args.json:
@@ -175,7 +185,7 @@ def measure(case: Case, side: str, peak: float, profile: Path | None) -> Result:
 
 def _plain(model: Any, case: Case, ids: Any) -> Callable[[], float]:
     peft_model = with_adapter(model, case.targets)
-    if case.checkpointing:
+    if case.checkpointing == "full":
         peft_model.enable_input_require_grads()
         peft_model.gradient_checkpointing_enable({"use_reentrant": False})
     return _loop(peft_model, ids)
@@ -224,7 +234,7 @@ def _loop(model: Any, ids: Any) -> Callable[[], float]:
 def _deepdeck(model: Any, case: Case, ids: Any) -> Callable[[], float]:
     rows = [Encoded(row.numpy().astype("int32"), np.ones(case.seq_len, np.bool_)) for row in ids]
     window = make_window(rows, case.batch, 0)
-    stepper = worker_stepper(model, case.targets, "full" if case.checkpointing else "off")
+    stepper = worker_stepper(model, case.targets, case.checkpointing)
 
     def step() -> float:
         numbers = stepper.step(window, 1e-5)
