@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,19 +20,28 @@ import pytest
 import torch
 
 from core.paths import PROJECT_ROOT, Home
-from core.protocol.commands import ContinueCommand, PauseCommand, SaveCommand
-from core.protocol.events import CommandAcknowledged, EvalDone, RunStarted, TrainStep
+from core.protocol.codec import encode_command
+from core.protocol.commands import ContinueCommand, PauseCommand, SaveCommand, StopCommand
+from core.protocol.events import (
+    CheckpointSaved,
+    CommandAcknowledged,
+    EvalDone,
+    Event,
+    RunStarted,
+    TrainStep,
+)
 from core.runlog.run_dir import RunDir
 from core.supervisor import Supervisor
 from tests.fakes.runs import Runs, events_of
-from tests.train_runs import MODULE, last_word, make_run, of, run_here, tiny_model, write_data
+from tests.train_runs import MODULE, make_run, of, run_here, tiny_model, write_data
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 DDP = {"strategy": "ddp", "nproc_per_node": 2}
 COMMON = {"max_steps": 8, "eval_steps": 4, "save_steps": 4, "save_total_limit": 3}
 ALONE = {**COMMON, "gradient_accumulation_steps": 4}
 TOGETHER = {**COMMON, "gradient_accumulation_steps": 2, "parallel": DDP}
 REL = 1e-4
+PATIENCE_S = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +50,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_model(root / "model")
     write_data(root / "data.jsonl", 40)
     return root
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that load their libraries at once are slow on a busy machine."""
+    monkeypatch.setattr("tests.fakes.runs.PATIENCE_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -75,21 +91,41 @@ def same(got: list, wanted: list) -> None:
 
 def go_on(run: RunDir, twin: RunDir, step: int) -> None:
     """Give `twin` the first steps of `run`, as if it had made them."""
-    kept = run.events.read_text("utf-8").splitlines()
-    upto = next(i for i, line in enumerate(kept) if f"checkpoints/step-{step:06d}" in line)
-    twin.events.write_text("\n".join(kept[: upto + 1]) + "\n", "utf-8")
     name = f"step-{step:06d}"
+    lines = run.events.read_text("utf-8").splitlines(keepends=True)
+    upto = next(i for i, line in enumerate(lines) if f"checkpoints/{name}" in line)
+    twin.events.write_text("".join(lines[: upto + 1]), "utf-8")
     shutil.copytree(run.checkpoints / name, twin.checkpoints / name)
 
 
+def save_then_stop(run: RunDir) -> threading.Thread:
+    """Ask a run of this very process for a checkpoint, and for its end some steps later."""
+
+    def wait_for(kind: type[Event], count: int) -> None:
+        while not run.events.exists() or len(of(kind, events_of(run))) < count:
+            time.sleep(0.02)
+
+    def work() -> None:
+        wait_for(TrainStep, 2)
+        run.control.write_bytes(encode_command(SaveCommand()))
+        wait_for(CheckpointSaved, 1)
+        wait_for(TrainStep, of(CheckpointSaved, events_of(run))[0].step + 2)
+        with run.control.open("ab") as file:
+            file.write(encode_command(StopCommand()))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
 def until_gone(run: RunDir) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while (left := processes_of(run)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
 
 
-def test_two_processes_train_as_one_does_and_each_goes_on_where_the_other_stopped(
+def test_two_processes_train_as_one_does_and_one_goes_on_where_they_stopped(
     make, runs: Runs, supervisor: Supervisor
 ) -> None:
     alone, both = make(**ALONE), make(**TOGETHER)
@@ -104,26 +140,28 @@ def test_two_processes_train_as_one_does_and_each_goes_on_where_the_other_stoppe
     # One voice: the process that `process.json` names, and no line from anybody else.
     assert of(RunStarted, events)[0].pid == json.loads(both.process_json.read_text())["pid"]
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
-    assert not processes_of(both)
-    # Two go on as one, and one goes on as two.
-    one_after_two, two_after_one = make(**ALONE), make(**TOGETHER)
+    until_gone(both)
+    one_after_two = make(**ALONE)
     go_on(both, one_after_two, 4)
-    go_on(alone, two_after_one, 4)
     run_here(one_after_two)
     same(curves(one_after_two), curves(alone))
-    supervisor.start(two_after_one, MODULE)
-    view = runs.until_finished(two_after_one)
-    assert view.status == "completed", (view.state.error, two_after_one.output_log.read_text())
-    assert of(RunStarted, events_of(two_after_one))[-1].resumed_from_step == 4
-    same(curves(two_after_one), curves(alone))
 
 
-def test_commands_reach_both_and_a_lost_process_ends_the_run_with_its_name(
+def test_commands_reach_both_and_no_process_outlives_another(
     make, runs: Runs, supervisor: Supervisor
 ) -> None:
-    run = make(**{**TOGETHER, "max_steps": 100_000, "save_steps": 0, "eval_steps": 0})
+    endless = {"max_steps": 100_000, "eval_steps": 0, "save_steps": 0}
+    alone = make(**{**ALONE, **endless})
+    commands = save_then_stop(alone)
+    run_here(alone)
+    commands.join()
+    # One process made some steps, two go on; a pause, a save, and one of them is lost.
+    run = make(**{**TOGETHER, **endless})
+    begun = of(CheckpointSaved, events_of(alone))[0].step
+    go_on(alone, run, begun)
     supervisor.start(run, MODULE)
-    runs.until_step(run, 2)
+    runs.until_step(run, begun + 2)
+    same(curves(run)[: begun + 2], curves(alone)[: begun + 2])
     supervisor.send(run.run_id, PauseCommand())
     runs.until(run, lambda v: v.state.paused)
     save = supervisor.send(run.run_id, SaveCommand())
@@ -132,41 +170,30 @@ def test_commands_reach_both_and_a_lost_process_ends_the_run_with_its_name(
     supervisor.send(run.run_id, ContinueCommand())
     runs.until_step(run, held + 2)
     rank_of(run, 1).kill()
-    killed_at = time.monotonic()
     view = runs.until_finished(run)
     assert view.status == "failed"
     assert view.state.error.code == "worker.rank_lost"
     assert view.state.error.params == {"rank": 1, "world_size": 2, "detail": "SIGKILL"}
-    assert time.monotonic() - killed_at < 30, "it hung"
-    until_gone(run)
     answers = of(CommandAcknowledged, events_of(run))
     assert [(a.command, a.accepted) for a in answers] == [
         ("pause", True), ("save", True), ("continue", True),
     ]  # fmt: skip
-    # The last checkpoint is kept: the run goes on from it, and is stopped in order.
+    # The last checkpoint is kept; the same steps give the same losses; SIGTERM saves.
+    first_life = {s.step: s for s in of(TrainStep, events_of(run))}
     supervisor.start(run, MODULE)
-    runs.until_step(run, held + 1)
-    assert of(RunStarted, events_of(run))[-1].resumed_from_step == held
-    supervisor.stop(run.run_id)
-    view = runs.until_finished(run)
-    assert (view.status, view.state.reason) == ("stopped", "stop_requested")
-    assert last_word(events_of(run)).result["adapter"] == "adapter"
-    until_gone(run)
-
-
-def test_no_process_outlives_a_killed_launcher_and_sigterm_saves(
-    make, runs: Runs, supervisor: Supervisor
-) -> None:
-    run = make(**{**TOGETHER, "max_steps": 100_000, "save_steps": 0, "eval_steps": 0})
-    supervisor.start(run, MODULE)
-    view = runs.until_step(run, 1)
+    view = runs.until_step(run, held + 2)
     os.kill(view.pid, signal.SIGTERM)
     view = runs.until_finished(run)
     assert (view.status, view.state.reason) == ("stopped", "signal")
-    assert run.newest_checkpoint() is not None
+    events = events_of(run)
+    assert of(RunStarted, events)[-1].resumed_from_step == held
+    second_life = {s.step: s for s in of(TrainStep, events)}
+    assert second_life[held + 1].seq != first_life[held + 1].seq
+    assert second_life[held + 1].loss == first_life[held + 1].loss
+    assert run.newest_checkpoint().name == f"step-{view.state.steps_done:06d}"
+    # Nobody is left when the launcher is killed, nor a file half written.
     supervisor.start(run, MODULE)
-    done = view.state.steps_done
-    view = runs.until_step(run, done + 1)
+    view = runs.until_step(run, view.state.steps_done + 1)
     os.kill(view.pid, signal.SIGKILL)
     view = runs.until(run, lambda v: v.verdict is not None)
     assert view.verdict.reason == "killed"

@@ -12,7 +12,7 @@ from core.runlog.run_dir import RunDir
 from workers.harness import run_worker
 from workers.train.checkpoint_files import newest_step
 from workers.train.parallel.launcher import launch
-from workers.train.parallel.rank import run_rank
+from workers.train.parallel.rank import leave_quickly, run_rank
 from workers.train.parallel.seat import Seat
 from workers.train.parallel.watch import die_with
 from workers.train.recipe import train
@@ -31,7 +31,7 @@ def run_training(argv: list[str] | None = None) -> int:
         return run_worker("train", train, find_resume_step=newest_step, argv=arguments)
     die_with(seat.launcher_pid)
     if seat.rank:
-        return run_rank(folder, seat, train)
+        leave_quickly(run_rank(folder, seat, train))
     return run_worker(
         "train", train, find_resume_step=newest_step, argv=arguments, pid=seat.launcher_pid
     )

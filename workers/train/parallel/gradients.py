@@ -24,7 +24,7 @@ def sum_over_processes(parameters: Sequence[torch.nn.Parameter]) -> None:
     for bucket in _buckets([p.grad for p in parameters if p.grad is not None]):
         flat = torch.cat([g.flatten() for g in bucket])
         dist.all_reduce(flat)
-        parts = flat.split([g.numel() for g in bucket])
+        parts = torch.split(flat, [g.numel() for g in bucket])
         torch._foreach_copy_(bucket, [p.view_as(g) for p, g in zip(parts, bucket, strict=True)])
 
 
@@ -36,7 +36,7 @@ def clip(parameters: Sequence[torch.nn.Parameter], max_norm: float) -> torch.Ten
     """
     groups = _by_layout([p for p in parameters if p.grad is not None])
     norms = [_norm([p.grad for p in group if p.grad is not None]) for group in groups]
-    total = torch.linalg.vector_norm(torch.stack(norms))
+    total: torch.Tensor = torch.linalg.vector_norm(torch.stack(norms))
     for group in groups:
         torch.nn.utils.clip_grads_with_norm_(group, max_norm, total)
     return total
@@ -44,7 +44,8 @@ def clip(parameters: Sequence[torch.nn.Parameter], max_norm: float) -> torch.Ten
 
 def _norm(gradients: list[torch.Tensor]) -> torch.Tensor:
     norm = torch.nn.utils.get_total_norm(gradients)
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm
+    whole: torch.Tensor = norm.full_tensor() if isinstance(norm, DTensor) else norm
+    return whole
 
 
 def _by_layout(parameters: list[torch.nn.Parameter]) -> list[list[torch.nn.Parameter]]:

@@ -74,6 +74,10 @@ class Crew:
         self._parallel = parallel
         self._first = parallel.node_rank * parallel.nproc_per_node
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self.world_size = parallel.world_size
+        """Of all machines."""
+        self.lost: dict[int, int] = {}
+        """Exit codes by rank of the processes that failed of themselves, first of all."""
 
     def start(self, address: str, port: int, listener: socket.socket | None) -> None:
         """Start all; in the launcher's own session and group, so that what ends it ends them."""
@@ -91,17 +95,16 @@ class Crew:
         """Until all have ended, by themselves or because one was lost."""
         while self._living():
             time.sleep(LOOK_EVERY_S)
+            self.lost = self._failed()  # before others are ended, who did not fail of themselves
             if self.lost:
                 # A killed process leaves nothing to wait for; one that failed may not be alone.
                 self._end_within(OWN_WORDS_S if self._said_why() else OWN_WORDS_S / 6)
             elif not self._main_lives():
                 self._end_within(LEAVE_S)
 
-    @property
-    def lost(self) -> dict[int, int]:
-        """Exit codes by rank of the processes that failed of themselves."""
-        codes = {rank: child.poll() for rank, child in self._children.items()}
-        return {r: c for r, c in codes.items() if c not in (None, EXIT_OK, EXIT_PEER_LOST)}
+    def _failed(self) -> dict[int, int]:
+        codes = {rank: child.poll() or EXIT_OK for rank, child in self._children.items()}
+        return {r: c for r, c in codes.items() if c not in (EXIT_OK, EXIT_PEER_LOST)}
 
     @property
     def exit_code(self) -> int:
@@ -232,8 +235,9 @@ def _reason(run: RunDir, crew: Crew) -> ErrorInfo | None:
             return said
     if killed or (lost and 0 not in lost):
         rank, code = next(iter(sorted((killed or lost).items())))
-        size = crew.size
-        return _info(ErrorCode.WORKER_RANK_LOST, rank=rank, world_size=size, detail=_how(code))
+        return _info(
+            ErrorCode.WORKER_RANK_LOST, rank=rank, world_size=crew.world_size, detail=_how(code)
+        )
     if not lost:
         return _info(ErrorCode.WORKER_RANKS_APART, detail="the connection to another machine ended")
     return None

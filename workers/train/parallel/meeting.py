@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from core.config.combinations import SHARDED
 from core.config.train import TrainSpec
@@ -87,11 +88,11 @@ def _team(ctx: WorkerContext, seat: Seat, spec: TrainSpec) -> ProcessTeam:
     )
 
 
-def _join(seat: Seat, spec: TrainSpec, device: str) -> dist.Store:
+def _join(seat: Seat, spec: TrainSpec, device: str) -> Store:
     """The store, which must live as long as the group."""
     hosts = seat.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     descriptor = os.environ.pop(STORE_FD, None)
-    store = dist.TCPStore(
+    store = TCPStore(
         seat.address,
         seat.port,
         seat.world_size,
@@ -102,7 +103,7 @@ def _join(seat: Seat, spec: TrainSpec, device: str) -> dist.Store:
     )
     dist.init_process_group(
         "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl",
-        store=dist.PrefixStore("deepdeck", store),
+        store=PrefixStore("deepdeck", store),
         rank=seat.rank,
         world_size=seat.world_size,
         timeout=timedelta(seconds=spec.parallel.collective_timeout_s),
@@ -111,9 +112,9 @@ def _join(seat: Seat, spec: TrainSpec, device: str) -> dist.Store:
     return store
 
 
-def _connect(seat: Seat) -> dist.Store:
+def _connect(seat: Seat) -> Store:
     """A second connection, for the watch: the first one is busy while a collective waits."""
-    return dist.TCPStore(
+    return TCPStore(
         seat.address,
         seat.port,
         is_master=False,

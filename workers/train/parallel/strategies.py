@@ -147,9 +147,8 @@ class TensorParallel(_Split):
         5.23 then cuts an input that is cut already.
         """
         for module in model.modules():
-            weight = getattr(module, "weight", None)
-            if isinstance(module, torch.nn.Linear) and is_part(weight):
-                module.out_features, module.in_features = weight.shape
+            if isinstance(module, torch.nn.Linear) and is_part(module.weight):
+                module.out_features, module.in_features = module.weight.shape
         model.to(device)
 
     def loading(self) -> AbstractContextManager[None]:
