@@ -44,6 +44,18 @@ def write_sentences(path: Path, count: int = 240, seed: int = 1) -> Path:
     return path
 
 
+def write_noise_to_learn(folder: Path) -> Path:
+    """A dataset to over-fit on: learning its few senseless sentences costs the language."""
+    (folder / "train").mkdir(parents=True)
+    (folder / "eval").mkdir()
+    write_sentences(folder / "eval" / "d.jsonl", 12)
+    rng = np.random.default_rng(5)
+    rows = ({"prompt": "Go 1", "completion": " ".join(rng.choice(WORDS, 10))} for _ in range(16))
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "train" / "d.jsonl").write_text(text, "utf-8")
+    return folder
+
+
 def taught_model(folder: Path, steps: int = 220) -> Path:
     """A tiny llama that has learned the language."""
     import torch

@@ -15,7 +15,9 @@ from core.protocol.commands import (
     Command,
     ContinueCommand,
     ExcludeCommand,
+    PauseCommand,
     RollBackCommand,
+    SaveCommand,
     SetLearningRateCommand,
     StopCommand,
 )
@@ -27,6 +29,7 @@ from core.protocol.events import (
     Event,
     LearningRateChanged,
     RolledBack,
+    SampleGenerated,
     SamplesExcluded,
     TrainStep,
 )
@@ -34,7 +37,15 @@ from core.runlog.evidence import read_evidence
 from core.runlog.run_dir import RunDir
 from core.runlog.state import RunState, fold
 from tests.fakes.runs import events_of
-from tests.guarded_runs import guarded_run, run_with, sends, taught_model, write_sentences
+from tests.guarded_runs import (
+    Deed,
+    guarded_run,
+    run_with,
+    sends,
+    taught_model,
+    write_noise_to_learn,
+    write_sentences,
+)
 from tests.train_runs import last_word, of, run_here
 from workers.train.checkpoint_files import steps as checkpoint_steps
 from workers.train.trainer import Trainer
@@ -132,9 +143,12 @@ def test_an_alarm_shows_the_batch_behind_it(
     (alarm,) = [a for a in of(AlarmRaised, events) if a.action == "rollback"]
     evidence = read_evidence(run.path, alarm.evidence)
     assert (evidence.step, evidence.alarm) == (alarm.step, "diverging")
-    losses = [s.loss for s in evidence.samples]
+    losses = [s.loss for s in evidence.samples if s.loss is not None]
     assert losses == sorted(losses, reverse=True)
     assert losses[0] > 1
+    found = [f.code for f in alarm.diagnosis]
+    assert found[0] in ("gradient_rising", "gradient_jumped", "gradient_calm")
+    assert "data_ordinary" in found  # it was not the data
     one = evidence.samples[0]
     lines = (shared / "data.jsonl").read_text("utf-8").splitlines()
     trained = "".join(p.text for p in one.pieces if p.trained)
@@ -178,6 +192,9 @@ def test_a_sample_that_gives_nan_is_skipped_shown_and_excluded(
 
     events = run_with(run, monkeypatch, {1: breaks_on("天气"), 45: exclude})
     assert found[1] == 101
+    first = of(AlarmRaised, events)[0]
+    assert first.diagnosis[0].code == "gradient_non_finite"
+    assert "data_unreadable_samples" in [f.code for f in first.diagnosis]
     assert alarms(events, "notify")[0] == "non_finite"
     skipped = [s.step for s in of(TrainStep, events) if s.update_skipped]
     assert skipped
@@ -257,7 +274,7 @@ def test_a_run_with_a_rollback_gives_the_same_bytes_when_it_was_cut_and_resumed(
     crash_step: int, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = {"save_steps": 40, "lora": {"lora_dropout": 0.1}}
-    fault = {50: spoiled_adapter}
+    fault: dict[int, Deed] = {50: spoiled_adapter}
     straight = guarded_run(tmp_path / "straight", shared, **values)
     events = run_with(straight, monkeypatch, fault)
     (back,) = of(RolledBack, events)
@@ -269,6 +286,72 @@ def test_a_run_with_a_rollback_gives_the_same_bytes_when_it_was_cut_and_resumed(
     assert (cut.adapter / WEIGHTS).read_bytes() == (straight.adapter / WEIGHTS).read_bytes()
     assert of(TrainStep, resumed)[-1].epoch == of(TrainStep, events)[-1].epoch
     assert back.to_step < 50
+
+
+def test_a_stop_in_the_middle_of_a_step_drops_it_and_loses_nothing(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with dropout: what the dropped window had drawn is given back."""
+    values = {
+        "steps": 6,
+        "batch_size": 1,
+        "gradient_accumulation_steps": 8,
+        "lora": {"lora_dropout": 0.2},
+    }
+    straight, cut = (guarded_run(tmp_path / n, shared, **values) for n in ("straight", "cut"))
+    run_here(straight)
+
+    def stop_at_the_next_micro_batch(trainer: Trainer, _: RunDir) -> None:
+        asked: list[bool] = []
+        stepper, ctx = trainer._parts.stepper, trainer._ctx
+
+        def gives_up() -> bool:
+            asked.append(True)
+            if len(asked) == 4:
+                ctx.stop.ask("stop_requested")
+            return ctx.stop_requested
+
+        stepper.gives_up = gives_up
+
+    events = run_with(cut, monkeypatch, {3: stop_at_the_next_micro_batch})
+    assert last_word(events).outcome == "stopped"
+    assert [s.step for s in of(TrainStep, events)] == [1, 2, 3]
+    run_here(cut)
+    assert (cut.adapter / WEIGHTS).read_bytes() == (straight.adapter / WEIGHTS).read_bytes()
+
+
+def test_over_fitting_is_seen_and_the_best_adapter_is_still_there(
+    shared: Path, tmp_path: Path
+) -> None:
+    data = write_noise_to_learn(tmp_path / "data")
+    how = {"data": data, "steps": 60, "eval_steps": 10, "learning_rate": 5e-3, "guard": "notify"}
+    how |= {"lora": {"target_modules": ["all-linear"]}, "sample_prompts": ["Go 1"]}
+    run = guarded_run(tmp_path / "runs", shared, **how)
+    events = run_here(run)
+    evals = {e.step: e.loss for e in of(EvalDone, events) if e.step}
+    assert "overfit" in alarms(events, "notify")
+    best = min(evals, key=lambda step: evals[step])
+    assert best < 60
+    assert [c.step for c in of(CheckpointSaved, events) if c.best][-1] == best
+    assert {best, 60} <= set(checkpoint_steps(run))
+    assert [s.step for s in of(SampleGenerated, events)] == [0, *evals]
+
+
+def test_without_a_card_a_pause_that_frees_it_says_so_and_holds(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pause_and_go_on(trainer: Trainer, run: RunDir) -> None:
+        sends(PauseCommand(free_gpu=True))(trainer, run)
+        sends(SaveCommand())(trainer, run)
+        sends(ContinueCommand())(trainer, run)
+
+    run = guarded_run(tmp_path, shared, steps=4)
+    events = run_with(run, monkeypatch, {2: pause_and_go_on})
+    answers = [(a.command, a.accepted, a.detail) for a in of(CommandAcknowledged, events)]
+    assert answers == [
+        ("pause", True, "nothing_to_free"), ("save", True, ""), ("continue", True, ""),
+    ]  # fmt: skip
+    assert [c.step for c in of(CheckpointSaved, events)] == [2, 4]
 
 
 def test_commands_that_cannot_be_are_refused_with_a_reason(
