@@ -95,6 +95,8 @@ def finished(view: RunView, out: Output) -> int:
         out.say("adapter_at", path=adapter)
         model = view.document.get("model") or view.document.get("spec", {}).get("model", "")
         out.say("serve_hint", model=model, run_id=view.run_id)
+    if view.run.model.is_dir() and view.job == "train":  # every weight was trained
+        out.say("model_at", path=view.run.model)
     return 0 if view.status in ("completed", "stopped") else 1
 
 

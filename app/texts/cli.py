@@ -166,6 +166,10 @@ CLI: dict[str, Words] = {
         "Serve it:  deepdeck serve --model {model} --adapter {run_id}",
         "启动服务：deepdeck serve --model {model} --adapter {run_id}",
     ),
+    "model_at": Words(
+        "Model: {path}\nServe it:  deepdeck serve --model {path}",
+        "模型：{path}\n启动服务：deepdeck serve --model {path}",
+    ),
     "ready": Words("Ready at {url}   (Ctrl-C stops it)", "服务已就绪：{url}   （按 Ctrl-C 停止）"),
     "key": Words("API key: {api_key}", "API 密钥：{api_key}"),
     "curl": Words("Try:  {line}", "试试：{line}"),

@@ -243,3 +243,18 @@ def test_the_scale_is_peft_s(folders: dict[str, Path], rslora: bool) -> None:
     _, model = trainable(folders["llama"], lora=lora)
     scale = model.base_model.model.model.layers[0].self_attn.q_proj.scaling["default"]
     assert scale == (8 / 4 if rslora else 8 / 16)
+
+
+@needs_bitsandbytes
+def test_all_weights_of_files_that_are_quantized_already_are_not_trained(tmp_path: Path) -> None:
+    from core.errors import ErrorCode, UsageError
+
+    source = build_tiny(tmp_path / "m")
+    spec = TrainSpec.parse({"model": "m", "data": "d", "load_in_4bit": True})
+    info = loading.inspect(source)
+    base = loading.load_base(info, loading.load_tokenizer(info), CPU, spec)
+    base.model.save_pretrained(tmp_path / "small")
+    base.tokenizer.save_pretrained(tmp_path / "small")
+    with pytest.raises(UsageError) as caught:
+        trainable(tmp_path / "small", method="full")
+    assert caught.value.code is ErrorCode.TRAIN_COMBINATION

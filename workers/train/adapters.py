@@ -9,6 +9,7 @@ import torch
 
 from core.config.lora import LoraSpec
 from core.config.train import TrainSpec
+from core.errors import ErrorCode, UsageError
 from core.protocol.events import Finding
 from workers.train.targets import find_targets
 
@@ -41,9 +42,14 @@ def make_trainable(base: BaseModel, spec: TrainSpec, place: Place) -> Trained:
     """Attach the adapter that `spec` describes, or free all weights.
 
     Raises:
-        UsageError: `train.targets_unknown`.
+        UsageError: `train.targets_unknown`; `train.combination` for all weights of a quantized
+            model.
     """
     if spec.method == "full":
+        if any(not p.is_floating_point() for p in base.model.parameters()):
+            # The files themselves hold quantized weights.
+            reason = "combination.quantized_full"
+            raise UsageError(ErrorCode.TRAIN_COMBINATION, reason=reason)
         base.model.requires_grad_(True)
         return Trained(base.model)
     lora, notes = spec.lora, list[Finding]()
