@@ -8,12 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.planning.activations import Style, kept_bytes, selective_bytes
-from core.planning.shapes import shape_of
-from tests.tiny_models import tiny_config
-from workers.train.fast.entry import accelerate
-from workers.train.memory_options import checkpoint_layers
-from workers.train.meta_peak import LiveStorages, kept_for_backward, peak_of
+from core.planning.activations import Style, kept_bytes, selective_bytes  # noqa: E402
+from core.planning.shapes import shape_of  # noqa: E402
+from tests.tiny_models import tiny_config  # noqa: E402
+from workers.train.fast.entry import accelerate  # noqa: E402
+from workers.train.memory_options import checkpoint_layers  # noqa: E402
+from workers.train.meta_peak import LiveStorages, kept_for_backward, peak_of  # noqa: E402
 
 TOKENS = 96
 WIDE = {

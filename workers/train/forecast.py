@@ -73,7 +73,7 @@ def first_guess(model_config: Any, spec: TrainSpec, place: Place) -> Outlook:
 
 def shape_of_model(model: Any) -> ModelShape | None:
     """By the config that transformers made the model from."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     return shape_of(config.to_dict()) if hasattr(config, "to_dict") else None
 
 

@@ -14,16 +14,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class LiveStorages(TorchDispatchMode):
+class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes of all storages that operations inside made, now and at their peak."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now_bytes = 0
         self.peak_bytes = 0
         self._seen: set[int] = set()
 
-    def __torch_dispatch__(  # type: ignore[override]
+    def __torch_dispatch__(
         self,
         func: Any,
         types: Any,
@@ -84,6 +84,7 @@ def kept_for_backward(
 
 def peak_of(call: Callable[[], Any]) -> int:
     """Most bytes that `call` held at once, beside what was there before."""
-    with LiveStorages() as live:
+    live = LiveStorages()
+    with live:
         call()
     return live.peak_bytes
