@@ -23,6 +23,7 @@ from workers.train.adapters import make_trainable
 from workers.train.batches import Rows, Window, make_window
 from workers.train.device import Place
 from workers.train.encoding import Encoded
+from workers.train.fast.entry import accelerate
 from workers.train.objective import Objective
 from workers.train.optimizers import make_optimizer
 from workers.train.parallel.seat import Seat, hidden
@@ -60,15 +61,17 @@ def spec_of(folder: Path, arch: str, parallel: dict[str, Any], **values: Any) ->
     )  # fmt: skip
 
 
-def build(spec: TrainSpec, team: Team) -> Built:
+def build(spec: TrainSpec, team: Team, *, fast: bool = False) -> Built:
     strategy = strategy_of(team, spec.parallel)
     base = model.load_base(model.inspect(Path(spec.model)), None, PLACE, spec, strategy)
     random_state.seed_all(0)
     trained = make_trainable(base, spec, PLACE)
+    if fast:
+        assert accelerate(trained.model, without_kernels=True).switched_on
     strategy.spread(trained.model, "cpu")
     optimizer = make_optimizer(trained.model, spec, PLACE)
     accelerator = PLACE.accelerator()
-    prepared, wrapped = accelerator.prepare(trained.model, optimizer)
+    prepared, wrapped = strategy.wrap(accelerator, trained.model, optimizer, 1.0)
     objective = Objective(prepared, forward_of=base.model)
     stepper = Stepper(accelerator, prepared, wrapped, objective, 1.0, team=team, strategy=strategy)
     prepared.train()
@@ -107,7 +110,9 @@ def close(got: list[tuple[float, float]], wanted: list[tuple[float, float]]) -> 
             assert abs(a - b) <= REL * abs(b), f"step {step}: {g} instead of {w}"
 
 
-def check(folder: Path, seat: Seat, arch: str, strategy: str, **values: Any) -> None:
+def check(
+    folder: Path, seat: Seat, arch: str, strategy: str, *, fast: bool = False, **values: Any
+) -> None:
     alone = build(spec_of(folder, arch, {}, **values), Team())
     born = trained_state.weight_tensors(alone.model)
     wanted = train(alone)
@@ -115,7 +120,7 @@ def check(folder: Path, seat: Seat, arch: str, strategy: str, **values: Any) -> 
     spec = spec_of(folder, arch, parallel, **values)
     split = spec.parallel.data_ranks > 1
     team = TestTeam(seat, data_split=split, in_step=strategy != "ddp")
-    built = build(spec, team)
+    built = build(spec, team, fast=fast)
     trained_state.load_weights(built.model, born)  # a sliced adapter draws other numbers at birth
     first, second = (gradients(built, windows()[0]) for _ in range(2))
     for name, grad in first.items():

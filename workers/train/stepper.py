@@ -94,9 +94,11 @@ class Stepper:
         """
         device = self._accelerator.device
         total = torch.zeros((), device=device)
-        for batch, counts in own_share(window.batches, self._team):
+        shares = list(own_share(window.batches, self._team))
+        for at, (batch, counts) in enumerate(shares, 1):
             if self.gives_up():
                 return None
+            self._strategy.before_pass(last=at == len(shares))
             nll = self._objective.nll_sum(batch.to(device))
             weight = self._strategy.loss_factor / window.target_tokens if counts else 0.0
             self._strategy.backward(self._accelerator, nll * weight)

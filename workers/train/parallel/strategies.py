@@ -60,6 +60,16 @@ class Strategy:
         norm: torch.Tensor = accelerator.clip_grad_norm_(trained, max_norm)
         return norm
 
+    def wrap(
+        self, accelerator: Accelerator, model: Any, optimizer: Any, max_norm: float
+    ) -> tuple[Any, Any]:
+        """What is called in the forward pass, and what the stepper updates with."""
+        wrapped: tuple[Any, Any] = accelerator.prepare(model, optimizer)
+        return wrapped
+
+    def before_pass(self, *, last: bool) -> None:
+        """A forward pass of a step begins; `last` for the step's last one."""
+
     def backward(self, accelerator: Accelerator, loss: torch.Tensor) -> None:
         """The backward pass of one micro-batch."""
         accelerator.backward(loss)
