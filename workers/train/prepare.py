@@ -90,7 +90,9 @@ def _assemble(
     peft_model = trained.model
     accelerator = place.accelerator()
     optimizer = make_optimizer(peft_model, spec, place)
-    prepared, prepared_optimizer = accelerator.prepare(peft_model, optimizer)
+    prepared, prepared_optimizer = strategy.wrap(
+        accelerator, peft_model, optimizer, spec.max_grad_norm
+    )
     objective = Objective(prepared, forward_of=base.model, chunked=spec.chunked_loss)
     about_data = findings.of_run(spec, data.tally, order, why_plain=objective.why_plain, flat=flat)
     trained = replace(trained, notes=(*about_data, *trained.notes))

@@ -37,7 +37,10 @@ def weight_tensors(model: Any, *, copy: bool = True) -> dict[str, torch.Tensor]:
     if is_adapter(model):
         from peft import get_peft_model_state_dict
 
-        found = get_peft_model_state_dict(model, save_embedding_layers=False)
+        whole = _gathered(model).weights(trained(model)) if _gathered(model) else None
+        found = get_peft_model_state_dict(model, state_dict=whole, save_embedding_layers=False)
+    elif _gathered(model):
+        found = _gathered(model).weights(trained(model))
     else:
         found = dict(trained(model))
     return {name: _taken(tensor, copy) for name, tensor in found.items()}
@@ -49,6 +52,10 @@ def load_weights(model: Any, tensors: dict[str, torch.Tensor]) -> None:
     Raises:
         ValueError: names or shapes are not those of this model; nothing was changed.
     """
+    if (gathered := _gathered(model)) is not None:
+        names = {name: name.replace(f".{ADAPTER}", "") for name, _ in trained(model)}
+        gathered.load_weights(trained(model), {n: tensors[key] for n, key in names.items()})
+        return
     if is_adapter(model):
         _load_adapter(model, tensors)
         return
@@ -65,6 +72,9 @@ def optimizer_tensors(
     """All states, as `weight_tensors`; those that are on their way to the host are waited for."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
+    if (gathered := _gathered(model)) is not None:
+        of_parts: dict[str, torch.Tensor] = gathered.optimizer(trained(model))
+        return of_parts
     return {
         f"{what}/{name}": _as_tensor(value, copy)
         for name, parameter in trained(model)
@@ -82,6 +92,9 @@ def load_optimizer(
     Raises:
         ValueError: a tensor belongs to no parameter, or has not its size.
     """
+    if (gathered := _gathered(model)) is not None:
+        gathered.load_optimizer(trained(model), tensors)
+        return
     order = {p: i for i, p in enumerate(p for g in optimizer.param_groups for p in g["params"])}
     own = dict(trained(model))
     found: dict[int, dict[str, Any]] = {}
@@ -98,6 +111,11 @@ def load_optimizer(
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     page_again(optimizer)
+
+
+def _gathered(model: Any) -> Any:
+    """Who can gather what another library has split (`workers.train.parallel.zero3`), or None."""
+    return vars(model).get("gathered")
 
 
 def trained(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
