@@ -288,6 +288,23 @@ def test_a_run_with_a_rollback_gives_the_same_bytes_when_it_was_cut_and_resumed(
     assert back.to_step < 50
 
 
+def test_what_a_person_decided_holds_after_a_crash_without_a_checkpoint(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decide(trainer: Trainer, run: RunDir) -> None:
+        sends(SetLearningRateCommand(lr_scale=0.5))(trainer, run)
+        sends(ExcludeCommand(samples=[7, 9]))(trainer, run)
+
+    run = guarded_run(tmp_path, shared, steps=14, save_steps=8)
+    with pytest.raises(Crash):
+        run_with(run, monkeypatch, {10: decide, 12: crash})
+    seen: list[list[int]] = []
+    events = run_with(run, monkeypatch, {14: lambda t, _: seen.append(t._state.excluded)})
+    resumed = [s for s in of(TrainStep, events) if s.step > 8][-6:]
+    assert [(s.step, s.learning_rate) for s in resumed] == [(n, 1.5e-3) for n in range(9, 15)]
+    assert seen == [[7, 9]]
+
+
 def test_a_stop_in_the_middle_of_a_step_drops_it_and_loses_nothing(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
