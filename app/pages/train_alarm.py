@@ -237,7 +237,7 @@ class AlarmView(QWidget):
         for remedy, button in self.buttons.items():
             button.setVisible(remedy in offered and self._fits(remedy))
             button.setEnabled(not self._waiting and (remedy != "exclude" or bool(chosen)))
-            back_to = self._alarm.can_go_back_to if self._alarm else None
+            back_to = self._alarm.can_go_back_to if self._alarm and paused else None
             words = self._words.remedy(remedy, chosen=len(chosen), paused=paused, to_step=back_to)
             button.set_text(*words)
         self._actions.setVisible(bool(offered))
@@ -247,7 +247,7 @@ class AlarmView(QWidget):
         """Nothing is offered that this alarm has nothing for."""
         if remedy == "exclude":
             return self.batch.has_batch
-        return remedy != "roll_back" or bool(self._alarm and self._alarm.can_go_back_to)
+        return remedy != "roll_back" or bool(self._alarm and self._alarm.action != "rollback")
 
     def _ask(self, remedy: Remedy) -> None:
         samples = self.batch.table.checked if remedy == "exclude" else []

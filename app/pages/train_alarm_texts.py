@@ -74,13 +74,15 @@ class AlarmWords(QObject):
             remedy: what is offered.
             chosen: samples that are checked.
             paused: the run goes on with it.
-            to_step: where a rollback would land.
+            to_step: where a rollback would land, when the run holds and so knows it.
         """
         if remedy == "exclude":
             return self._exclude(chosen, paused=paused)
         names = {
             "roll_back": (
-                self.tr("Roll back to step {step}").format(step=f"{to_step or 0:,}"),
+                self.tr("Roll back to step {step}").format(step=f"{to_step:,}")
+                if to_step is not None
+                else self.tr("Roll back"),
                 self.tr(
                     "Go back to the newest healthy state, with a lower rate and past this data"
                 ),
@@ -104,6 +106,8 @@ class AlarmWords(QObject):
 
     def _exclude(self, chosen: int, *, paused: bool) -> tuple[str, str]:
         tooltip = self.tr("The checked samples are not shown to the model any more in this run")
+        if not chosen:
+            return self.tr("Exclude the checked samples"), tooltip
         if not paused:
             text = self.tr("Exclude {count} samples").format(count=chosen)
             return (self.tr("Exclude 1 sample") if chosen == 1 else text), tooltip

@@ -172,6 +172,7 @@ class TrainLive(QWidget):
         The page says it, for this widget never becomes narrower than plots and cards together.
         """
         narrow = width < _NARROW_PX
+        self.strip.set_narrow(narrow)
         directions = QBoxLayout.Direction
         self._body.setDirection(directions.TopToBottom if narrow else directions.LeftToRight)
         self._free_side(narrow)

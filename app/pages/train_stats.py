@@ -26,7 +26,12 @@ class RunStats(StatStrip):
     def __init__(self, model: TrainRunModel, parent: QWidget | None = None) -> None:
         super().__init__(_STATS, parent)
         self._model = model
+        self._narrow = False
         self.retranslate()
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Leave the least important figure out, so that the others are not cut."""
+        self._narrow = narrow
 
     def show_run(self, view: RunView) -> None:
         """The newest figures."""
@@ -68,7 +73,7 @@ class RunStats(StatStrip):
         self.set_shown("mfu", plan is not None and plan.matmul_peak_flops is not None)
         self._stat("mfu", percent_text(share) if share is not None else "")
         tokens = plan.tokens_per_step if plan else None
-        self.set_shown("tokens", tokens is not None)
+        self.set_shown("tokens", tokens is not None and not self._narrow)
         self._stat("tokens", f"{tokens:,.0f}" if tokens else "")
         if plan is not None and plan.matmul_peak_flops and plan.flops_per_token:
             self.stats["mfu"].setToolTip(self._mfu_help(plan.matmul_peak_flops, plan.world_size))

@@ -34,6 +34,10 @@ SURFACES: dict[Tone, Surface] = {
 }
 
 
+_HEADING_STRETCH = 50
+"""Against the stretch of 1 that keeps controls at the right: a heading wraps only at the edge."""
+
+
 class NoticeCard(Card):
     """Icon and heading, a text, a quieter hint, buttons."""
 
@@ -43,7 +47,7 @@ class NoticeCard(Card):
         self._picture = QLabel()
         self._heading = label("", "strong", wrap=True)
         self.title_row.insertWidget(0, self._picture)
-        self.title_row.insertWidget(1, self._heading, 1)
+        self.title_row.insertWidget(1, self._heading, _HEADING_STRETCH)
         self._text = label("", wrap=True)
         self._hint = label("", wrap=True)
         self._code = label("", "muted", wrap=True)

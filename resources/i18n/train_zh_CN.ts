@@ -75,6 +75,10 @@
             <translation>回滚到第 {step} 步</translation>
         </message>
         <message>
+            <source>Roll back</source>
+            <translation>回滚</translation>
+        </message>
+        <message>
             <source>Go back to the newest healthy state, with a lower rate and past this data</source>
             <translation>回到最近的健康状态，降低学习率并跳过这段数据</translation>
         </message>
@@ -109,6 +113,10 @@
         <message>
             <source>The checked samples are not shown to the model any more in this run</source>
             <translation>本次运行中不再使用勾选的样本</translation>
+        </message>
+        <message>
+            <source>Exclude the checked samples</source>
+            <translation>排除勾选的样本</translation>
         </message>
         <message>
             <source>Exclude {count} samples</source>

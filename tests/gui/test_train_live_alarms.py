@@ -232,3 +232,13 @@ def test_only_few_that_stand_out_are_suspects(losses, out):
 )
 def test_a_factor_of_the_rate_is_told_as_a_fraction(scale, text):
     assert scale_text(scale) == text
+
+
+def test_an_alarm_that_was_rolled_back_offers_no_second_rollback(page, show, qtbot):
+    show(rolled_back(Curves()))
+    page.live.open_alarm(0)
+    view = page.live.alarm_view
+    qtbot.waitUntil(lambda: view.batch.has_batch)
+    assert not view.buttons["roll_back"].isVisible()
+    page.live.open_alarm(1)
+    assert view.buttons["roll_back"].text() == "Roll back"
