@@ -57,6 +57,12 @@ REFUSALS: dict[str, RefusalTexts] = {
         "在张量并行下为混合专家（MoE）模型训练适配器，其正确性尚未在本项目中得到验证。",
         "请使用 FSDP2，它同样会切分专家权重。",
     ),
+    "combination.zero3_experts": RefusalTexts(
+        "A mixture of experts under ZeRO-3 was not shown to be right here.",
+        "Use FSDP2, which splits the experts' weights as well.",
+        "在 ZeRO-3 下训练混合专家（MoE）模型，其正确性尚未在本项目中得到验证。",
+        "请使用 FSDP2，它同样会切分专家权重。",
+    ),
     "combination.dora_split": RefusalTexts(
         "DoRA needs the norm of whole weights, which {strategy} never has in one place.",
         "Use LoRA without DoRA, or DDP.",

@@ -103,6 +103,7 @@ def _rules() -> Iterator[_Rule]:
     # What slices of a layer allow.
     yield _Rule("combination.tp_full", lambda s: s.strategy == "tp" and s.method == "full")
     yield _Rule("combination.tp_experts", lambda s: s.strategy == "tp" and s.routed_experts)
+    yield _Rule("combination.zero3_experts", lambda s: s.strategy == "zero3" and s.routed_experts)
     yield _Rule("combination.dora_split", lambda s: s.use_dora and _splits_weights(s))
     # Optimizers and where their states are.
     yield _Rule("combination.optimizer_split", _foreign_optimizer_on_parts)
