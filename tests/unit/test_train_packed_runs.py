@@ -59,7 +59,7 @@ def test_a_run_that_was_cut_ends_with_the_bytes_of_the_unbroken_one(
 
 
 def test_an_epoch_of_packed_rows_trains_every_target_once(shared: Path, tmp_path: Path) -> None:
-    values = {"steps": None, "epochs": 1.0, "save_steps": 0}
+    values: dict[str, Any] = {"steps": None, "epochs": 1.0, "save_steps": 0}
     plain = run_here(run_of(shared, tmp_path, **values))
     packed = run_here(run_of(shared, tmp_path, packing=True, **values))
     assert last_word(packed).outcome == "completed"
