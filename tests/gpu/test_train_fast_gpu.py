@@ -62,6 +62,21 @@ def test_rotation_kernel(angle_rows: int, heads: int, width: int, dtype: Any) ->
     assert far(ops.rotate_(ours, cos, sin, -1.0), x) < 3 * NEAR[dtype]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("heads", "width", "rank"), [(32, 128, 16), (2, 64, 64), (5, 80, 32)])
+def test_rotation_kernel_adds_an_adapters_part(
+    heads: int, width: int, rank: int, dtype: Any
+) -> None:
+    x = noise(3, 33, heads, width, dtype=dtype)
+    angles = noise(1, 33, width // 2).repeat(1, 1, 2)
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    both = noise(99, 2 * rank, dtype=dtype)
+    narrow, b = both[:, rank:], noise(heads * width, rank, dtype=dtype) / rank
+    whole = x.double() + (narrow.double() @ b.double().t()).view_as(x)
+    expected = ops.reference_rotate_(whole.float(), cos, sin, 1.0)
+    assert far(ops.rotate_(x.clone(), cos, sin, 1.0, (narrow, b)), expected) < NEAR[dtype]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_swiglu_kernels(dtype: Any) -> None:
     gate, up, slope = (noise(301, 1027, dtype=dtype) for _ in range(3))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from workers.train.fast import ops
-from workers.train.fast.projections import Group
+from workers.train.fast.projections import Group, keep, kept
 
 
 @dataclass(frozen=True)
@@ -59,27 +59,28 @@ class _NormProjectRotate(torch.autograd.Function):
     ) -> tuple[torch.Tensor, ...]:
         cos, sin = cos.contiguous(), sin.contiguous()
         normed, inverse = ops.rms_norm(x, half.norm.weight, half.norm.variance_epsilon)
-        flat, narrow = half.qkv.forward(normed.flatten(0, 1), adapters)
+        packed = half.qkv.pack(adapters, x.dtype)
+        late = ops.rotates_with(packed) if half.q_norm is None else ()
+        flat, narrow = half.qkv.forward(normed.flatten(0, 1), packed, late=late)
         q, k, v = (y.view(*x.shape[:2], -1, half.head_width) for y in flat)
-        kept: list[torch.Tensor | None] = [None] * 4
+        before: list[torch.Tensor | None] = [None] * 4
         if half.q_norm is not None:
-            kept[:2] = q, k
-            q, kept[2] = ops.rms_norm(q, half.q_norm.weight, half.q_norm.variance_epsilon)
-            k, kept[3] = ops.rms_norm(k, half.k_norm.weight, half.k_norm.variance_epsilon)
-        ops.rotate_(q, cos, sin, 1.0)
-        ops.rotate_(k, cos, sin, 1.0)
+            before[:2] = q, k
+            q, before[2] = ops.rms_norm(q, half.q_norm.weight, half.q_norm.variance_epsilon)
+            k, before[3] = ops.rms_norm(k, half.k_norm.weight, half.k_norm.variance_epsilon)
+        missing = {i: (part, b) for i, part, b in half.qkv.parts(packed, narrow) if i in late}
+        ops.rotate_(q, cos, sin, 1.0, missing.get(0))
+        ops.rotate_(k, cos, sin, 1.0, missing.get(1))
         ctx.half = half
-        ctx.adapters = len(adapters)
-        ctx.save_for_backward(*adapters, x, inverse, narrow, cos, sin, *kept)
+        keep(ctx, [packed], [x, inverse, narrow, cos, sin, *before])
         return q, k, v, x.view_as(x)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstreams: torch.Tensor) -> tuple[Any, ...]:
         half: AttentionHalf = ctx.half
-        saved = ctx.saved_tensors  # once: hooks (activation offload) fetch at every look
-        adapters = saved[: ctx.adapters]
-        x, inverse, narrow, cos, sin, raw_q, raw_k, q_inverse, k_inverse = saved[ctx.adapters :]
+        (packed,), tensors = kept(ctx)
+        x, inverse, narrow, cos, sin, raw_q, raw_k, q_inverse, k_inverse = tensors
         d_q, d_k, d_v, around = (d.contiguous() for d in upstreams)
         ops.rotate_(d_q, cos, sin, -1.0)
         ops.rotate_(d_k, cos, sin, -1.0)
@@ -88,13 +89,13 @@ class _NormProjectRotate(torch.autograd.Function):
             ops.rms_norm_backward(d_k, raw_k, k_inverse, half.k_norm.weight, out=d_k)
         flat = [d.flatten(0, 1).flatten(1) for d in (d_q, d_k, d_v)]
         # Below the first layer there is nothing to learn: its input needs no gradient.
-        found = half.qkv.input_grad(flat, adapters, wanted=ctx.needs_input_grad[1])
+        found = half.qkv.input_grad(flat, packed, wanted=ctx.needs_input_grad[1])
         gradients = half.qkv.adapter_grads(
             flat,
             x.flatten(0, 1),
             narrow,
             found.narrow,
-            adapters,
+            packed,
             row_scale=inverse,
             column_scale=half.norm.weight,
         )
@@ -114,25 +115,23 @@ class _ProjectAdd(torch.autograd.Function):
         x: torch.Tensor,
         *adapters: torch.Tensor,
     ) -> torch.Tensor:
-        (out,), narrow = half.out.forward(attended.flatten(0, 1), adapters)
+        packed = half.out.pack(adapters, x.dtype)
+        (out,), narrow = half.out.forward(attended.flatten(0, 1), packed)
         ctx.half = half
-        ctx.adapters = len(adapters)
-        ctx.save_for_backward(*adapters, attended if adapters else None, narrow)
-        return out.view_as(x).add_(x)
+        keep(ctx, [packed], [None if packed is None else attended, narrow])
+        return torch.add(out.view_as(x), x)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         half: AttentionHalf = ctx.half
-        saved = ctx.saved_tensors
-        adapters = saved[: ctx.adapters]
-        attended, narrow = saved[ctx.adapters :]
+        (packed,), (attended, narrow) = kept(ctx)
         flat = [upstream.contiguous().flatten(0, 1)]
-        found = half.out.input_grad(flat, adapters)
+        found = half.out.input_grad(flat, packed)
         gradients: list[torch.Tensor] = []
-        if adapters:
+        if attended is not None:
             gradients = half.out.adapter_grads(
-                flat, attended.flatten(0, 1), narrow, found.narrow, adapters
+                flat, attended.flatten(0, 1), narrow, found.narrow, packed
             )
         assert found.d_input is not None
         d_attended = found.d_input.view(*upstream.shape[:2], -1)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as functional
 
 from workers.train.fast.support import kernels_run_on
+
+if TYPE_CHECKING:
+    from workers.train.fast.projections import Packed
 
 
 def rms_norm(
@@ -45,7 +50,24 @@ def rms_norm_backward(
     return target.copy_(reference_rms_norm_backward(upstream, x, inverse, weight, residual))
 
 
-def rotate_(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, sign: float) -> torch.Tensor:
+def rotates_with(packed: Packed | None) -> tuple[int, ...]:
+    """Which of q and k `rotate_` can add the adapter's part to: 0 and 1, or none.
+
+    On a card that saves a pass over each. The kernel's matrix unit wants ranks of 16 to 64.
+    """
+    if packed is None or not packed.a.is_cuda or not kernels_run_on(packed.a):
+        return ()
+    fits = all(rank in (16, 32, 64) for rank in packed.ranks)
+    return (0, 1) if fits and packed.a.dtype != torch.float32 else ()
+
+
+def rotate_(
+    x: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    sign: float,
+    missing: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> torch.Tensor:
     """Turn the heads of `x` in place by their positions' angles; `sign` -1 turns back.
 
     Args:
@@ -53,11 +75,16 @@ def rotate_(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, sign: float) 
         cos: contiguous (batch or 1, tokens, width), both halves alike.
         sin: the same.
         sign: 1.0 or -1.0.
+        missing: factors (batch * tokens, rank) and (heads * width, rank) of what is to be added
+            before the turn. Only where `rotates_with` says so.
     """
     if kernels_run_on(x):
         from workers.train.fast.kernels import rope
 
+        if missing is not None:
+            return rope.add_and_rotate_(x, cos, sin, sign, *missing)
         return rope.rotate_(x, cos, sin, sign)
+    assert missing is None
     return reference_rotate_(x, cos, sin, sign)
 
 
@@ -71,18 +98,21 @@ def swiglu(gate: torch.Tensor, up: torch.Tensor, out: torch.Tensor | None = None
     return target.copy_(reference_swiglu(gate, up))
 
 
-def swiglu_backward_(gate: torch.Tensor, up: torch.Tensor, slope: torch.Tensor) -> None:
+def swiglu_backward_(
+    gate: torch.Tensor, up: torch.Tensor, slope: torch.Tensor, *, product: bool = True
+) -> None:
     """All in place: `gate` and `up` become their gradients, `slope` becomes silu(gate) * up.
 
     Args:
         gate: contiguous, as in the forward pass.
         up: the same.
         slope: gradient of silu(gate) * up.
+        product: false when nobody wants silu(gate) * up; what `slope` becomes is then undefined.
     """
     if kernels_run_on(gate):
         from workers.train.fast.kernels import swiglu as kernels
 
-        kernels.swiglu_backward_(gate, up, slope)
+        kernels.swiglu_backward_(gate, up, slope, product)
     else:
         reference_swiglu_backward_(gate, up, slope)
 

@@ -6,8 +6,8 @@ Layers that read the same x share one pass over it: their A matrices are stacked
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,6 +49,51 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """The adapters of one group in the dtype of the products, made once a forward pass."""
+
+    a: torch.Tensor
+    """All A matrices, one under the other: (sum of ranks, in)."""
+    bs: list[torch.Tensor]
+    """s B of each: scaled before it is rounded."""
+    ranks: list[int]
+    dtypes: list[torch.dtype]
+    """Of the adapters themselves, and so of their gradients."""
+
+    def tensors(self) -> list[torch.Tensor]:
+        """For `save_for_backward`, which frees them in time; a context would not."""
+        return [self.a, *self.bs]
+
+    def hollow(self) -> Packed:
+        """All but the tensors."""
+        return replace(self, a=self.a.new_empty(0), bs=[])
+
+    def holding(self, tensors: Tensors) -> Packed:
+        """A hollow one with its `tensors` again."""
+        return replace(self, a=tensors[0], bs=list(tensors[1:]))
+
+
+def keep(ctx: Any, packs: Sequence[Packed | None], tensors: Sequence[torch.Tensor | None]) -> None:
+    """Save `tensors` and packs of adapters in an autograd function's context."""
+    ctx.packs = [None if p is None else (p.hollow(), 1 + len(p.bs)) for p in packs]
+    ctx.save_for_backward(*tensors, *(t for p in packs if p is not None for t in p.tensors()))
+
+
+def kept(ctx: Any) -> tuple[list[Packed | None], list[torch.Tensor]]:
+    """What `keep` saved. To be called once: hooks (activation offload) fetch at every look."""
+    tensors = list(ctx.saved_tensors)
+    packs: list[Packed | None] = []
+    for one in reversed(ctx.packs):
+        if one is None:
+            packs.append(None)
+        else:
+            hollow, count = one
+            packs.append(hollow.holding(tensors[-count:]))
+            del tensors[-count:]
+    return packs[::-1], tensors
+
+
+@dataclass(frozen=True)
 class InputGradient:
     """What `Group.input_grad` found."""
 
@@ -60,8 +105,8 @@ class InputGradient:
 class Group:
     """Projections of one input.
 
-    The adapters' tensors are passed to every call as (A, B, A, B, ...): an autograd function must
-    get them as arguments to be asked for their gradients.
+    An autograd function gets the adapters' tensors as arguments (A, B, A, B, ...), so that it is
+    asked for their gradients, packs them, and passes the pack to every call.
     """
 
     def __init__(self, *projections: Projection) -> None:
@@ -72,61 +117,67 @@ class Group:
         """The adapters' tensors of this moment."""
         return [t for p in self._adapted for t in (p.lora_a.weight, p.lora_b.weight)]
 
-    def weights(self, dtype: torch.dtype) -> list[torch.Tensor]:
-        """The frozen matrices; hold them to unpack 4-bit ones once for several calls."""
-        return [p.weight(dtype) for p in self.projections]
+    def pack(self, adapters: Tensors, dtype: torch.dtype) -> Packed | None:
+        """`adapters` as from `tensors`; None without any."""
+        if not adapters:
+            return None
+        a_s, b_s = adapters[::2], adapters[1::2]
+        ranks = [a.shape[0] for a in a_s]
+        stacked = a_s[0].new_empty(sum(ranks), a_s[0].shape[1], dtype=dtype)
+        torch.cat(list(a_s), out=stacked)
+        scaled = [
+            torch.mul(b, p.scale, out=torch.empty_like(b, dtype=dtype))
+            for p, b in zip(self._adapted, b_s, strict=True)
+        ]
+        return Packed(stacked, scaled, ranks, [a.dtype for a in a_s])
 
     def forward(
-        self, x: torch.Tensor, adapters: Tensors, weights: Tensors | None = None
+        self, x: torch.Tensor, packed: Packed | None, *, late: Collection[int] = ()
     ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
         """Outputs for `x` (tokens, in), and x A' of all adapters side by side.
 
-        Args:
-            x: contiguous (tokens, in).
-            adapters: as from `tensors`.
-            weights: as from `weights`, or None: unpacked one after the other.
+        The outputs of projections `late` come without their adapter's part: the caller adds it.
         """
-        narrow = self.narrow(x, adapters)
-        outputs = []
-        for i, projection in enumerate(self.projections):
-            weight = projection.weight(x.dtype) if weights is None else weights[i]
-            outputs.append(functional.linear(x, weight, projection.bias(x.dtype)))
-            del weight  # two unpacked matrices at once would raise the peak
-        for projection, y, part, b in self._parts(outputs, narrow, adapters):
-            y.addmm_(part, _scaled(b, projection, x.dtype).t())
+        narrow = self.narrow(x, packed)
+        outputs = [
+            functional.linear(x, p.weight(x.dtype), p.bias(x.dtype)) for p in self.projections
+        ]
+        for i, part, b in self.parts(packed, narrow):
+            if i not in late:
+                outputs[i].addmm_(part, b.t())
         return outputs, narrow
 
-    def narrow(self, x: torch.Tensor, adapters: Tensors) -> torch.Tensor | None:
+    def narrow(self, x: torch.Tensor, packed: Packed | None) -> torch.Tensor | None:
         """X A' of all adapters side by side."""
-        return x @ _stacked(adapters, x.dtype).t() if adapters else None
+        return None if packed is None else x @ packed.a.t()
+
+    def parts(
+        self, packed: Packed | None, narrow: torch.Tensor | None
+    ) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
+        """Of each adapted projection: its number, its columns of `narrow`, and s B."""
+        if packed is None or narrow is None:
+            return []
+        numbers = [i for i, p in enumerate(self.projections) if p.adapted]
+        return list(zip(numbers, torch.split(narrow, packed.ranks, dim=1), packed.bs, strict=True))
 
     def input_grad(
-        self,
-        upstreams: Tensors,
-        adapters: Tensors,
-        weights: Tensors | None = None,
-        *,
-        wanted: bool = True,
+        self, upstreams: Tensors, packed: Packed | None, *, wanted: bool = True
     ) -> InputGradient:
         """Gradient in `x`, in one tensor; with `wanted` false only what the adapters need."""
-        dtype = upstreams[0].dtype
-        narrow = torch.cat(
-            [
-                y @ _scaled(b, projection, dtype)
-                for projection, y, _, b in self._parts(upstreams, None, adapters)
-            ],
-            dim=1,
-        ) if adapters else None  # fmt: skip
+        narrow = None
+        if packed is not None:
+            columns = [y for p, y in zip(self.projections, upstreams, strict=True) if p.adapted]
+            narrow = torch.cat([y @ b for y, b in zip(columns, packed.bs, strict=True)], dim=1)
         if not wanted:
             return InputGradient(None, narrow)
         total: torch.Tensor | None = None
-        for i, (projection, y) in enumerate(zip(self.projections, upstreams, strict=True)):
-            weight = projection.weight(dtype) if weights is None else weights[i]
+        for projection, y in zip(self.projections, upstreams, strict=True):
+            weight = projection.weight(y.dtype)
             total = y @ weight if total is None else total.addmm_(y, weight)
-            del weight
+            del weight  # two unpacked matrices at once would raise the peak
         assert total is not None
-        if narrow is not None:
-            total.addmm_(narrow, _stacked(adapters, dtype))
+        if packed is not None and narrow is not None:
+            total.addmm_(narrow, packed.a)
         return InputGradient(total, narrow)
 
     def adapter_grads(
@@ -135,12 +186,12 @@ class Group:
         x: torch.Tensor,
         narrow: torch.Tensor | None,
         narrow_grad: torch.Tensor | None,
-        adapters: Tensors,
+        packed: Packed | None,
         *,
         row_scale: torch.Tensor | None = None,
         column_scale: torch.Tensor | None = None,
     ) -> list[torch.Tensor]:
-        """Gradients of `adapters`, in their order and dtypes.
+        """Gradients of the adapters' tensors, in their order and dtypes.
 
         Args:
             upstreams: gradients of the outputs.
@@ -148,42 +199,24 @@ class Group:
                 So the normed input of RMSNorm need not be made again.
             narrow: from `forward`.
             narrow_grad: from `input_grad`.
-            adapters: as in `forward`.
+            packed: as in `forward`.
             row_scale: fp32 (tokens,).
             column_scale: (in,).
         """
-        if narrow_grad is None:
+        if packed is None or narrow_grad is None:
             return []
         left = narrow_grad
         if row_scale is not None:
-            left = (narrow_grad * row_scale[:, None]).to(narrow_grad.dtype)
-        d_stacked = left.t() @ x
-        if column_scale is not None:
-            d_stacked = d_stacked * column_scale
-        d_as = torch.split(d_stacked, [a.shape[0] for a in adapters[::2]])
+            left = torch.mul(narrow_grad, row_scale[:, None], out=torch.empty_like(narrow_grad))
+        product = left.t() @ x
+        d_a = torch.empty_like(product, dtype=packed.dtypes[0])
+        torch.mul(product, 1.0 if column_scale is None else column_scale, out=d_a)
         gradients: list[torch.Tensor] = []
-        parts = self._parts(upstreams, narrow, adapters)
-        for d_a, (projection, y, part, b) in zip(d_as, parts, strict=True):
-            d_b = (y.t() @ part).to(b.dtype).mul_(projection.scale)
-            gradients += [d_a.to(b.dtype), d_b]
+        d_as = torch.split(d_a, packed.ranks)
+        for d_one, (i, part, _), dtype in zip(
+            d_as, self.parts(packed, narrow), packed.dtypes, strict=True
+        ):
+            product = upstreams[i].t() @ part
+            d_b = torch.empty_like(product, dtype=dtype)
+            gradients += [d_one, torch.mul(product, self.projections[i].scale, out=d_b)]
         return gradients
-
-    def _parts(
-        self, wide: Tensors, narrow: torch.Tensor | None, adapters: Tensors
-    ) -> list[tuple[Projection, torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """(projection, its column of `wide`, its part of `narrow`, B) of each adapted one."""
-        ranks = [a.shape[0] for a in adapters[::2]]
-        pieces = wide if narrow is None else torch.split(narrow, ranks, dim=1)
-        columns = [y for p, y in zip(self.projections, wide, strict=True) if p.adapted]
-        return list(zip(self._adapted, columns, pieces, adapters[1::2], strict=False))
-
-
-def _stacked(adapters: Tensors, dtype: torch.dtype) -> torch.Tensor:
-    """All A matrices, one under the other."""
-    matrices = list(adapters[::2])
-    return (matrices[0] if len(matrices) == 1 else torch.cat(matrices)).to(dtype)
-
-
-def _scaled(b: torch.Tensor, projection: Projection, dtype: torch.dtype) -> torch.Tensor:
-    """S B: rounded once, after the scale."""
-    return (b * projection.scale).to(dtype)

@@ -19,7 +19,7 @@ def _forward(gate, up, out, count, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _backward(gate, up, slope, count, BLOCK: tl.constexpr):
+def _backward(gate, up, slope, count, PRODUCT: tl.constexpr, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     g = tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
@@ -28,7 +28,8 @@ def _backward(gate, up, slope, count, BLOCK: tl.constexpr):
     opened = tl.sigmoid(g)
     activated = g * opened
     dtype = gate.dtype.element_ty
-    tl.store(slope + at, (activated.to(dtype).to(tl.float32) * u).to(dtype), mask=inside)
+    if PRODUCT:
+        tl.store(slope + at, (activated.to(dtype).to(tl.float32) * u).to(dtype), mask=inside)
     tl.store(gate + at, (d * u * (opened + activated * (1.0 - opened))).to(dtype), mask=inside)
     tl.store(up + at, (d * activated).to(dtype), mask=inside)
 
@@ -40,7 +41,9 @@ def swiglu(gate: torch.Tensor, up: torch.Tensor, out: torch.Tensor) -> torch.Ten
     return out
 
 
-def swiglu_backward_(gate: torch.Tensor, up: torch.Tensor, slope: torch.Tensor) -> None:
-    """As `ops.reference_swiglu_backward_`."""
+def swiglu_backward_(
+    gate: torch.Tensor, up: torch.Tensor, slope: torch.Tensor, product: bool
+) -> None:
+    """As `ops.swiglu_backward_`."""
     count = gate.numel()
-    _backward[(triton.cdiv(count, _BLOCK),)](gate, up, slope, count, _BLOCK, num_warps=8)
+    _backward[(triton.cdiv(count, _BLOCK),)](gate, up, slope, count, product, _BLOCK, num_warps=8)
