@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from core.errors import ErrorCode, UsageError
 
 ALL_LINEAR = "all-linear"
-_ROUTERS = frozenset({"gate", "router"})
+_ROUTERS = frozenset({"gate", "router", "shared_expert_gate"})
+_NEVER = (".experts.", ".indexer.")
+"""Routed experts one by one, and DeepSeek-V3.2's choice of tokens to look at: no gradient of the
+loss passes through a choice, so an adapter there would stay at zero."""
 _FEED_FORWARD = frozenset({"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"})
 
 
@@ -63,7 +66,7 @@ def resolve_names(linear: Iterable[str], wanted: Iterable[str], *, fused_experts
 
 def _can_have_one(path: str, fused_experts: bool) -> bool:
     leaf = _leaf(path)
-    if leaf in _ROUTERS or ".experts." in f".{path}.":
+    if leaf in _ROUTERS or any(part in f".{path}." for part in _NEVER):
         return False
     return not (fused_experts and leaf in _FEED_FORWARD)
 

@@ -256,6 +256,24 @@ def test_a_full_disk_is_seen_before_anything_is_written(
     assert list(place.iterdir()) == []
 
 
+def test_a_disk_that_fills_up_while_weights_are_written_is_named_and_left_clean(
+    trained: Callable[..., RunDir],
+    home: Home,
+    small_disk: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A real full disk, met after the look for room found enough."""
+    from workers.export import exporter
+
+    monkeypatch.setattr(exporter, "need_room", lambda *_: None)
+    place = small_disk("64k")
+    _, events = export_here(home, trained(), to=str(place / "out"))
+    error = last_word(events).error
+    assert error is not None
+    assert error.code == ErrorCode.DISK_FULL
+    assert list(place.iterdir()) == []
+
+
 def test_the_service_fills_in_what_the_run_knows(
     trained: Callable[..., RunDir], home: Home, tmp_path: Path
 ) -> None:

@@ -92,9 +92,11 @@ def test_the_usual_names_are_refused_on_mla_with_those_that_there_are(
     assert set(str(found.params["available"]).split(", ")) == MLA[arch]
 
 
-@pytest.mark.parametrize("name", ["gate", "router", "mlp.gate"])
-def test_a_router_is_never_adapted(name: str) -> None:
-    paths = ["model.layers.1.mlp.gate", "model.layers.1.router", "model.layers.1.self_attn.q_proj"]
+@pytest.mark.parametrize("name", ["gate", "router", "mlp.gate", "shared_expert_gate", "wq_b"])
+def test_what_chooses_experts_or_tokens_is_never_adapted(name: str) -> None:
+    layer = "model.layers.1."
+    chosen = ("mlp.gate", "router", "mlp.shared_expert_gate", "self_attn.indexer.wq_b")
+    paths = [layer + end for end in (*chosen, "self_attn.q_proj")]
     assert set(resolve_names(paths, ["all-linear"], fused_experts=False).names) == {"q_proj"}
     with pytest.raises(UsageError):
         resolve_names(paths, [name], fused_experts=False)
