@@ -135,10 +135,23 @@ class Guard:
         if decision.action == "rollback" and decision.to_step is not None:
             if self._roll_back(decision.to_step, decision.alarm):
                 return
-            self.paused = True  # the healthy state turned out to be damaged: a person must see
+            self._say_no_way_back(decision)
         if decision.action in ("save", "pause"):
             self._save_healthy()
         self.paused = self.paused or decision.action == "pause"
+
+    def _say_no_way_back(self, decision: Decision) -> None:
+        """The healthy state turned out to be damaged: a person must see."""
+        self.paused = True
+        self._ctx.reporter.emit(
+            AlarmRaised(
+                alarm=decision.alarm,
+                severity="error",
+                step=decision.at_step,
+                action="pause",
+                reason="no_snapshot",
+            )
+        )
 
     def _save_healthy(self) -> None:
         """Keep the newest healthy state on disk, also when it grows old."""
