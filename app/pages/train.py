@@ -276,6 +276,7 @@ class TrainPage(Page):
         view = self.model.view
         if view is not None:
             self.export_dialog = ExportDialog(self.ctx, view, self)
+            self.export_dialog.finished.connect(self.export_dialog.deleteLater)
             self.export_dialog.open()
 
     def _capsule(self) -> None:

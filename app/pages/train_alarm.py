@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app import messages
@@ -161,10 +161,18 @@ class AlarmView(QWidget):
         """Show one alarm by its place in the run, the first is 0."""
         self.list.choose(str(index))
         self._chosen(str(index))
+        self.list.setFocus()
 
     def set_room(self, width: int) -> None:
         """The page is so many pixels wide."""
         self.batch.set_narrow(width - _LEFT_PX < _NARROW_PX)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape leads back."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.closed.emit()
+        else:
+            super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Arrange for the width that there is."""

@@ -201,6 +201,7 @@ class TrainLive(QWidget):
         self._cards = tuple(self._model.gpu_memory)
         self._set_lines(run)
         if self.panel.axis.runs != [run]:
+            self.close_alarms()  # they are another run's
             self.panel.axis.planned_steps = None
             self.panel.axis.set_runs([run])
             self.panel.table.set_run(run)

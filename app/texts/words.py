@@ -19,6 +19,7 @@ PHASES: dict[str, Words] = {
     "dry_run": Words("trying the heaviest batch", "正在试运行最重的批次"),
     "training": Words("training", "正在训练"),
     "evaluating": Words("evaluating", "正在评估"),
+    "rolling_back": Words("going back to a healthy state", "正在回滚"),
     "saving": Words("saving", "正在保存"),
     "sampling": Words("answering the sample questions", "正在回答示例问题"),
     "warming_up": Words("warming up", "正在预热"),

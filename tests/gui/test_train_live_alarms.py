@@ -1,5 +1,6 @@
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 
 from app.viewmodels.train_alarms import scale_text, suspects
 from core.protocol.events import AlarmRaised, CommandAcknowledged, SamplesExcluded
@@ -242,3 +243,16 @@ def test_an_alarm_that_was_rolled_back_offers_no_second_rollback(page, show, qtb
     assert not view.buttons["roll_back"].isVisible()
     page.live.open_alarm(1)
     assert view.buttons["roll_back"].text() == "Roll back"
+
+
+def test_escape_leads_back_to_the_plots(page, opened):
+    QTest.keyClick(opened.list, Qt.Key.Key_Escape)
+    assert page.live.panel.isVisible()
+    assert not opened.isVisible()
+
+
+def test_another_run_closes_the_alarms_of_the_first(page, opened, deck, home):
+    other = write_run(home, [*begun(), *Curves().range(1, 5)], "20261123-120000-train-law-0002")
+    show_run(deck, other)
+    assert page.live.panel.isVisible()
+    assert not page.live.ask.isVisible()
