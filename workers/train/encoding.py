@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from core.config.train import TrainSpec
 
 
+_END_TOKENS = 3
+"""Some templates put a newline behind the end token."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """One row of tokens: a sample, or several documents that do not see each other."""
@@ -146,7 +150,7 @@ class Encoder:
             codes.append(findings.CUT)
         if not row.target_tokens:
             codes.append(findings.NOTHING_TRAINED)
-        elif whole.trained[-1] and whole.ids[-1] not in self._ends:
+        elif whole.trained[-1] and not self._ends & set(whole.ids[-_END_TOKENS:].tolist()):
             codes.append(findings.END_TOKEN_MISSING)
         return Read(row, len(whole), tuple(codes))
 
