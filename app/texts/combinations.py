@@ -111,6 +111,12 @@ REFUSALS: dict[str, RefusalTexts] = {
         "Liger 内核直接读取权重，在 {strategy} 下只能看到其中一部分。",
         "请关闭 Liger，或改用 DDP。",
     ),
+    "combination.dora_int8": RefusalTexts(
+        "DoRA on a model in 8 bits was seen to fail: the scales of its weights get lost.",
+        "Load the model in 4 bits or 16, or train LoRA without DoRA.",
+        "已发现 DoRA 与 8 位模型搭配会失败：权重的缩放系数会丢失。",
+        "请以 4 位或 16 位加载模型，或改用不带 DoRA 的 LoRA。",
+    ),
     "combination.offload_optimizer_kind": RefusalTexts(
         "Only AdamW's 32-bit states can be kept in the computer's memory by this option; paged "
         "ones go there by themselves.",

@@ -104,6 +104,9 @@ def _rules() -> Iterator[_Rule]:
     yield _Rule("combination.tp_full", lambda s: s.strategy == "tp" and s.method == "full")
     yield _Rule("combination.tp_experts", lambda s: s.strategy == "tp" and s.routed_experts)
     yield _Rule("combination.zero3_experts", lambda s: s.strategy == "zero3" and s.routed_experts)
+    # PEFT dequantizes each weight for DoRA's norms, and loses the 8-bit rows' scales on the way
+    # (peft 0.21, bitsandbytes 0.50, seen on the CPU).
+    yield _Rule("combination.dora_int8", lambda s: s.use_dora and s.bits == 8)
     yield _Rule("combination.dora_split", lambda s: s.use_dora and _splits_weights(s))
     # Optimizers and where their states are.
     yield _Rule("combination.optimizer_split", _foreign_optimizer_on_parts)

@@ -67,7 +67,7 @@ def test_every_reason_is_met_by_some_setup() -> None:
             {"cpu_offload": True}, {"activation_offload": True}, {"precision": "fp16"},
             {"torch_compile": True}, {"use_liger_kernel": True}, {"device": "cpu"},
             {"device": "cuda:1", "world_size": 2}, {"bits": 8},
-            {"optim": "paged_adamw_8bit", "device": "cpu"},
+            {"optim": "paged_adamw_8bit", "device": "cpu"}, {"use_dora": True, "bits": 8},
             {"optim": "adamw_8bit", "optimizer_offload": True},
         )
     ]  # fmt: skip

@@ -134,6 +134,19 @@ def test_an_adapter_of_a_4_bit_model_is_merged_into_either_base_and_both_are_mea
     assert torch.equal(weights[name], original[name].float())
 
 
+@needs_bitsandbytes
+def test_an_adapter_of_an_8_bit_model_is_merged_into_either_base_too(
+    trained: Callable[..., RunDir], home: Home
+) -> None:
+    run = trained(load_in_8bit=True)
+    _, events = export_here(home, run, merge_into="dequantized", dtype="fp32")
+    assert last_word(events).outcome == "completed", last_word(events).error
+    result = last_word(events).result
+    # Its products round activations to 8 bits as well, which no merged model does.
+    assert result["kl_dequantized"] < 0.01
+    assert result["kl_original"] < 0.01
+
+
 def test_dora_and_rslora_are_merged_as_they_were_trained(
     trained: Callable[..., RunDir], home: Home
 ) -> None:
