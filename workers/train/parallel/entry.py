@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.config.parallel import ParallelSpec
 from core.errors import AppError
+from core.runlog.overrides import effective_spec
 from core.runlog.run_dir import RunDir
 from workers.harness import run_worker
 from workers.train.checkpoint_files import newest_step
@@ -40,6 +41,6 @@ def run_training(argv: list[str] | None = None) -> int:
 def _parallel(run: RunDir) -> ParallelSpec:
     """One process for a run that cannot be read: it will say why."""
     try:
-        return ParallelSpec.parse(run.document().get("spec", {}).get("parallel", {}))
+        return ParallelSpec.parse(effective_spec(run, run.document()).get("parallel", {}))
     except (AppError, AttributeError, OSError):
         return ParallelSpec()
