@@ -21,6 +21,7 @@ from app.pages.train_oom import waits_for_memory
 from app.pages.train_refusals import RefusalWords
 from app.theme.tokens import Tone
 from app.viewmodels.train_alarms import Remedy
+from app.viewmodels.train_result import listed_model
 from app.viewmodels.train_run import TrainRunModel
 from app.widgets.buttons import Button
 from app.widgets.metric_plot import MetricPlot
@@ -261,16 +262,25 @@ class TrainPage(Page):
         actions[action]()
 
     def _deploy(self) -> None:
-        view = self.model.view
-        if view is not None:
-            spec = view.document.get("spec") or {}
-            self.ctx.navigate("deploy", model=str(spec.get("model", "")), adapter=view.run_id)
+        self._use("deploy")
 
     def _chat(self) -> None:
+        self._use("chat")
+
+    def _use(self, page_id: str) -> None:
+        """An adapter beside its base model, or the whole model that was trained."""
         view = self.model.view
-        if view is not None:
-            spec = view.document.get("spec") or {}
-            self.ctx.navigate("chat", model=str(spec.get("model", "")), adapter=view.run_id)
+        if view is None:
+            return
+        if view.run.model.is_dir():
+            name = str(view.document.get("name") or view.run_id)
+            self.attempt(lambda: self._use_model(page_id, view.run.model, name))
+            return
+        spec = view.document.get("spec") or {}
+        self.ctx.navigate(page_id, model=str(spec.get("model", "")), adapter=view.run_id)
+
+    def _use_model(self, page_id: str, path: Path, name: str) -> None:
+        self.ctx.navigate(page_id, model=listed_model(self.ctx.services.models, path, name))
 
     def _merge(self) -> None:
         view = self.model.view

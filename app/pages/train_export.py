@@ -23,7 +23,7 @@ from app import messages
 from app.i18n import LanguageManager
 from app.pages.base import AppContext
 from app.text import number_text, percent_text, size_text
-from app.viewmodels.train_result import best_checkpoint
+from app.viewmodels.train_result import best_checkpoint, listed_model
 from app.widgets.buttons import Button
 from app.widgets.labels import label
 from app.widgets.notice_card import ErrorCard
@@ -60,6 +60,7 @@ class ExportDialog(QDialog):
         self.start_button = Button(kind="primary", icon_name="export-variant")
         self.close_button = Button()
         self.open_button = Button(icon_name="folder-open-outline")
+        self.list_button = Button(icon_name="rocket-launch-outline")
         self._result: Path | None = None
         self._lay_out()
         self._connect()
@@ -92,12 +93,13 @@ class ExportDialog(QDialog):
             column.addWidget(widget)
         buttons = QHBoxLayout()
         buttons.addWidget(self.open_button)
+        buttons.addWidget(self.list_button)
         buttons.addStretch(1)
         buttons.addWidget(self.close_button)
         buttons.addWidget(self.start_button)
         column.addSpacing(6)
         column.addLayout(buttons)
-        for hidden in (self._status, self.progress, self.open_button):
+        for hidden in (self._status, self.progress, self.open_button, self.list_button):
             hidden.setVisible(False)
         self.kind_buttons["merged"].setChecked(True)
 
@@ -107,6 +109,7 @@ class ExportDialog(QDialog):
         self.start_button.clicked.connect(self._start)
         self.close_button.clicked.connect(self.reject)
         self.open_button.clicked.connect(self._open)
+        self.list_button.clicked.connect(self._list)
         self._ctx.bridge.run_changed.connect(self._run_changed)
 
     def _fill(self) -> None:
@@ -127,7 +130,7 @@ class ExportDialog(QDialog):
         self._state_label.setText(self.tr("Which state"))
         self.state_box.addItem(self.tr("The last one, as it was saved at the end"), "")
         best = best_folder(self._source.run, best_checkpoint(self._source.state))
-        if best is not None:
+        if best is not None and int(best.name.rpartition("-")[2]) < self._source.series.last_step:
             step = int(best.name.rpartition("-")[2])
             said = self.tr("The one with the lowest evaluation loss, of step {step}")
             self.state_box.addItem(said.format(step=f"{step:,}"), str(best))
@@ -142,6 +145,9 @@ class ExportDialog(QDialog):
         self.start_button.set_text(self.tr("Export"))
         self.close_button.set_text(self.tr("Close"))
         self.open_button.set_text(self.tr("Open the folder"))
+        self.list_button.set_text(
+            self.tr("Deploy this model"), self.tr("It is added to the list of models first")
+        )
         self._show_into()
 
     def _show_into(self) -> None:
@@ -205,6 +211,7 @@ class ExportDialog(QDialog):
         self._result = Path(str(result.get("path", view.run.path)))
         self._status.setText(self._result_text(result))
         self.open_button.setVisible(True)
+        self.list_button.setVisible((self._result / "config.json").is_file())
 
     def _result_text(self, result: dict[str, Any]) -> str:
         lines = [
@@ -213,8 +220,8 @@ class ExportDialog(QDialog):
             )
         ]
         names = {
-            "original": self.tr("merged into the original weights"),
-            "dequantized": self.tr("merged into the dequantized weights"),
+            "original": self.tr("Merged into the original weights"),
+            "dequantized": self.tr("Merged into the dequantized weights"),
         }
         for key, name in names.items():
             distance, same = result.get(f"kl_{key}"), result.get(f"top1_{key}")
@@ -228,6 +235,18 @@ class ExportDialog(QDialog):
                 said += ", " + agree.format(share=percent_text(float(same), 1))
             lines.append(said + ".")
         return "\n".join(lines)
+
+    def _list(self) -> None:
+        if self._result is None:
+            return
+        name = str(self._source.document.get("name") or self._source.run_id)
+        try:
+            model_id = listed_model(self._ctx.services.models, self._result, name)
+        except AppError as e:
+            self.error_card.show_error(e.info)
+            return
+        self.accept()
+        self._ctx.navigate("deploy", model=model_id)
 
     def _open(self) -> None:
         if self._result is not None:

@@ -27,7 +27,7 @@ class ResultCard(Card):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self._shown: tuple[object, ...] = ()
-        self._view: RunView | None = None
+        self._has_model = False
         self._sentence = label("", wrap=True)
         self._loss = label("", "strong", wrap=True)
         self._hint = label("", "warning", wrap=True)
@@ -78,6 +78,8 @@ class ResultCard(Card):
         for name in _NEEDS_RESULT:
             self.buttons[name].setVisible(usable)
         self.buttons["merge"].setVisible(outcome.has_adapter)
+        self._has_model = outcome.has_model
+        self._retranslate()
 
     def changeEvent(self, event: QEvent) -> None:
         """Another language."""
@@ -86,8 +88,9 @@ class ResultCard(Card):
         super().changeEvent(event)
 
     def _retranslate(self) -> None:
+        deploy = self.tr("Deploy this model") if self._has_model else self.tr("Deploy this adapter")
         texts = {
-            "deploy": (self.tr("Deploy this adapter"), ""),
+            "deploy": (deploy, ""),
             "chat": (self.tr("Chat with it"), ""),
             "merge": (
                 self.tr("Merge or export"),

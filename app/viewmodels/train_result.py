@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.runlog.state import RunState
+from core.services.models import ModelsService
 from core.supervisor import RunView
 
 _RISE = 0.02
@@ -35,7 +37,7 @@ class Outcome:
 def outcome_of(view: RunView) -> Outcome:
     """Read from the curves and the folder of a run that ended."""
     evals = view.series.mean_eval_loss
-    has_model = "model" in view.state.artifacts
+    has_model = "model" in view.state.artifacts and view.run.model.is_dir()
     has_adapter = view.run.adapter.is_dir() and not has_model
     if not len(evals):
         return Outcome(has_adapter=has_adapter, has_model=has_model)
@@ -54,3 +56,14 @@ def outcome_of(view: RunView) -> Outcome:
 def best_checkpoint(state: RunState) -> int | None:
     """Step of the newest checkpoint that was the best when it was saved."""
     return max((c.step for c in state.checkpoints if c.best), default=None)
+
+
+def listed_model(models: ModelsService, path: Path, name: str) -> str:
+    """Id of a trained model in the list of models; it is added where it is not there yet.
+
+    Raises:
+        UsageError: it cannot be used, or the name is taken by another one.
+    """
+    place = path.resolve()
+    known = (m.id for m in models.list() if m.path is not None and m.path.resolve() == place)
+    return next(known, None) or models.add(path, name).id

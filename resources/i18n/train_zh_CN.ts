@@ -393,6 +393,14 @@
             <translation type="unfinished">打开文件夹</translation>
         </message>
         <message>
+            <source>Deploy this model</source>
+            <translation>部署此模型</translation>
+        </message>
+        <message>
+            <source>It is added to the list of models first</source>
+            <translation>会先加入模型列表</translation>
+        </message>
+        <message>
             <source>Folder for the export</source>
             <translation>导出文件夹</translation>
         </message>
@@ -401,11 +409,11 @@
             <translation>已写入 {path}，{size}。</translation>
         </message>
         <message>
-            <source>merged into the original weights</source>
+            <source>Merged into the original weights</source>
             <translation>合并到原始权重</translation>
         </message>
         <message>
-            <source>merged into the dequantized weights</source>
+            <source>Merged into the dequantized weights</source>
             <translation>合并到反量化权重</translation>
         </message>
         <message>
@@ -800,6 +808,10 @@
         <message>
             <source>Deploy this adapter</source>
             <translation>部署此适配器</translation>
+        </message>
+        <message>
+            <source>Deploy this model</source>
+            <translation>部署此模型</translation>
         </message>
         <message>
             <source>Chat with it</source>

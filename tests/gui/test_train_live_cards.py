@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import pytest
 from PySide6.QtCore import QPoint
@@ -9,7 +10,9 @@ from app.bridge import MachineSample
 from app.viewmodels.train_speed import efficiency
 from core.errors import ErrorInfo
 from core.hardware import GpuSample
+from core.paths import STARTER_MODEL
 from core.protocol.events import (
+    ArtifactSaved,
     LadderRung,
     MemoryRanOut,
     RolledBack,
@@ -298,3 +301,18 @@ def test_an_export_that_cannot_start_says_why_in_the_dialog(page, deck, home):
     assert dialog.error_card.isVisible()
     assert dialog.start_button.isEnabled()
     dialog.reject()
+
+
+def test_a_whole_model_that_was_trained_can_be_deployed(page, deck, home):
+    done = RunFinished(outcome="completed", reason="completed")
+    saved = ArtifactSaved(artifact="model", path="model")
+    run = write_run(home, [*begun(), *Curves().range(1, 20), saved, done])
+    shutil.copytree(STARTER_MODEL, run.model)
+    show(deck, run)
+    button = page.live.result.buttons["deploy"]
+    assert button.text() == "Deploy this model"
+    for _ in range(2):  # the second time it is in the list already
+        show(deck, run)
+        click(button)
+        assert deck.window._current == "deploy"
+    assert [m.path for m in page.ctx.services.models.list() if m.source == "user"] == [run.model]
