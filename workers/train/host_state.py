@@ -52,12 +52,11 @@ class HostStateAdamW(torch.optim.AdamW):
         return loss
 
     def _visit(self, group: dict[str, Any], bucket: list[torch.nn.Parameter]) -> None:
-        for parameter in bucket:
-            self._move(parameter, parameter.device)
+        homes = [self._fetch(parameter) for parameter in bucket]
         self.param_groups = [{**group, "params": bucket}]
         super().step()
-        for parameter in bucket:
-            self._to_host(parameter)
+        for parameter, home in zip(bucket, homes, strict=True):
+            self._send_home(parameter, home)
 
     def _buckets(self, params: list[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
         bucket: list[torch.nn.Parameter] = []
@@ -71,27 +70,27 @@ class HostStateAdamW(torch.optim.AdamW):
         if bucket:
             yield bucket
 
-    def _move(self, parameter: torch.nn.Parameter, device: torch.device) -> None:
+    def _fetch(self, parameter: torch.nn.Parameter) -> dict[str, torch.Tensor]:
+        """Put the moments where the parameter is; returns where they live."""
+        state = self.state[parameter]
+        home = {name: state[name] for name in _MOMENTS if name in state}
+        for name, moment in home.items():
+            state[name] = moment.to(parameter.device, non_blocking=True)
+        return home
+
+    def _send_home(self, parameter: torch.nn.Parameter, home: dict[str, torch.Tensor]) -> None:
+        """Copies queue up behind the update without waiting for it.
+
+        The next copy to the card runs on the same stream, so it never reads what is not there yet;
+        who reads on the host (a save) waits for the card first.
+        """
         state = self.state[parameter]
         for name in _MOMENTS:
-            if name in state:
-                state[name] = state[name].to(device, non_blocking=True)
-
-    def _to_host(self, parameter: torch.nn.Parameter) -> None:
-        state = self.state[parameter]
-        for name in _MOMENTS:
-            state[name] = _host_copy(state[name])
-
-
-def _host_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """On the host; pinned, so that the copies of a bucket queue up without waiting for each.
-
-    The next copy to the card runs on the same stream, so it never reads what is not there yet; who
-    reads on the host (a save) waits for the card first.
-    """
-    if tensor.device.type == "cpu":
-        return tensor
-    return _host_like(tensor).copy_(tensor, non_blocking=True)
+            visitor = state[name]
+            if visitor.device.type != "cpu":
+                place = home.get(name)
+                place = _host_like(visitor) if place is None else place
+                state[name] = place.copy_(visitor, non_blocking=True)
 
 
 def _host_like(tensor: torch.Tensor) -> torch.Tensor:
