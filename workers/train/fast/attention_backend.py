@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -40,8 +41,13 @@ def _suits(q: torch.Tensor, v: torch.Tensor) -> bool:
         and q.dtype in (torch.bfloat16, torch.float16)
         and q.shape[-1] == v.shape[-1] <= 128
         and q.shape[-1] % 8 == 0
-        and torch.cuda.get_device_capability(q.device)[0] in _CHIPS
+        and _is_known_chip(q.device)
     )
+
+
+@lru_cache(maxsize=16)
+def _is_known_chip(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device)[0] in _CHIPS
 
 
 def _has_room(q: torch.Tensor, k: torch.Tensor) -> bool:
