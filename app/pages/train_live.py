@@ -16,6 +16,7 @@ from app.pages.train_ask import AskCard
 from app.pages.train_dry_run import DryRunCard
 from app.pages.train_marks import RunMarks, left_branches
 from app.pages.train_memory import MemoryCard
+from app.pages.train_notes import NotesCard
 from app.pages.train_oom import HelpedItselfCard, OutOfMemoryCard
 from app.pages.train_result import ResultCard
 from app.pages.train_samples import SamplesCard
@@ -69,6 +70,7 @@ class TrainLive(QWidget):
         self.helped_itself = HelpedItselfCard()
         self.memory = MemoryCard()
         self.dry_run = DryRunCard()
+        self.notes = NotesCard()
         self.samples = SamplesCard()
         self.result = ResultCard()
         self._note = label("", "muted", wrap=True)
@@ -85,7 +87,7 @@ class TrainLive(QWidget):
         side.setContentsMargins(0, 0, 0, 0)
         side.setSpacing(GAP)
         asks = (self.result, self.alarms, self.helped_itself)
-        for card in (*asks, self.memory, self.samples, self.dry_run):
+        for card in (*asks, self.memory, self.samples, self.dry_run, self.notes):
             side.addWidget(card)
         side.addStretch(1)
         self._side = QWidget()
@@ -307,6 +309,7 @@ class TrainLive(QWidget):
         self.helped_itself.show_run(view)
         self.memory.show_run(view)
         self.dry_run.show_tried(view.state.dry_run)
+        self.notes.show_plan(view.state.plan)
         self.result.show_run(view)
 
     def _show_note(self, view: RunView) -> None:

@@ -76,10 +76,13 @@ class MemoryCard(Card):
         self._spill = label("", "warning", wrap=True)
         for widget in (self.parts, self._against, self._others, self._spill):
             self.body.addWidget(widget)
+        self._say_of_others([], spilled=False)
         self.setVisible(False)
 
     def show_run(self, view: RunView) -> None:
         """Parts as measured by the dry run, else as forecast."""
+        if not view.alive:  # who is on the card now has nothing to do with it
+            self._say_of_others([], spilled=False)
         tried, plan = view.state.dry_run, view.state.plan
         found = tried.memory_parts_gib if tried and tried.memory_parts_gib else None
         forecast = plan.memory_parts_gib if plan else {}
@@ -101,12 +104,15 @@ class MemoryCard(Card):
     def show_machine(self, sample: MachineSample, own_pids: set[int]) -> None:
         """Name the other programs on the cards; empty when there are none."""
         lines = [line for gpu in sample.gpus for line in self._other_lines(gpu, own_pids)]
-        self._others.setText("\n".join(lines))
-        self._others.setVisible(bool(lines))
         spilled = any(
             spills_over(gpu, sum((gpu.process_memory_gib or {}).get(p, 0.0) for p in own_pids))
             for gpu in sample.gpus
         )
+        self._say_of_others(lines, spilled=spilled)
+
+    def _say_of_others(self, lines: list[str], *, spilled: bool) -> None:
+        self._others.setText("\n".join(lines))
+        self._others.setVisible(bool(lines))
         self._spill.setText(
             self.tr(
                 "The run holds more than the card has: the driver has moved the rest into the "

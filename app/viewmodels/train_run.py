@@ -57,6 +57,7 @@ class TrainRunModel(QObject):
         self.gpu_total_gib: dict[int, float] = {}
         self.gpu_reason = bridge.machine.gpu_reason
         self._asked_id = ""
+        self._families: dict[tuple[int, int], bool] = {}
         self._eta = SteadyEta()
         self._told_s = 0.0
         bridge.run_changed.connect(self._run_changed)
@@ -269,7 +270,7 @@ class TrainRunModel(QObject):
         self.gpu_reason = sample.gpu_reason
         if self.view is None or not self.view.alive:
             return
-        self.machine_changed.emit(sample, self._own_pids())
+        self.machine_changed.emit(sample, self._own_pids(sample))
         step = self.view.series.last_step
         fresh = False
         for gpu in sample.gpus:
@@ -286,12 +287,21 @@ class TrainRunModel(QObject):
         if sample.gpus:
             self.changed.emit()
 
-    def _own_pids(self) -> set[int]:
-        """The worker and what it started (one process a card)."""
-        if self.view is None or self.view.pid is None:
+    def _own_pids(self, sample: MachineSample) -> set[int]:
+        """Of the processes on the cards: the worker and what it started (one process a card)."""
+        worker = self.view.pid if self.view else None
+        if worker is None:
             return set()
-        try:
-            children = psutil.Process(self.view.pid).children(recursive=True)
-        except psutil.Error:
-            return {self.view.pid}
-        return {self.view.pid, *(c.pid for c in children)}
+        on_cards = {pid for gpu in sample.gpus for pid in gpu.process_memory_gib or ()}
+        return {worker, *(pid for pid in on_cards if self._descends(pid, worker))}
+
+    def _descends(self, pid: int, worker: int) -> bool:
+        """Looked up once a process: it asks the system for every ancestor."""
+        key = (pid, worker)
+        if key not in self._families:
+            try:
+                parents = psutil.Process(pid).parents()
+                self._families[key] = any(p.pid == worker for p in parents)
+            except psutil.Error:
+                self._families[key] = False
+        return self._families[key]

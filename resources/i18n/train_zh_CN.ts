@@ -561,6 +561,13 @@
         </message>
     </context>
     <context>
+        <name>NotesCard</name>
+        <message>
+            <source>Good to know</source>
+            <translation>须知</translation>
+        </message>
+    </context>
+    <context>
         <name>OutOfMemoryCard</name>
         <message>
             <source>Memory ran out at step {step}</source>

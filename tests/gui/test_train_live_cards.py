@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from PySide6.QtCore import QPoint
@@ -13,10 +15,12 @@ from core.hardware import GpuSample
 from core.paths import STARTER_MODEL
 from core.protocol.events import (
     ArtifactSaved,
+    Finding,
     LadderRung,
     MemoryRanOut,
     RolledBack,
     RunFinished,
+    RunStarted,
     SampleGenerated,
     TrainPlanned,
 )
@@ -183,6 +187,26 @@ def test_a_spill_into_the_computers_memory_is_said(page, living, deck):
                     process_memory_gib={page.model.view.pid: 27.0})  # fmt: skip
     deck.bridge.machine_sampled.emit(MachineSample(gpus=(gpu,)))
     assert "much slower" in page.live.memory._spill.text()
+
+
+def test_the_runs_own_processes_are_no_other_programs(page, living, deck):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        held = {page.model.view.pid: 9.0, child.pid: 9.0}
+        gpu = GpuSample(0, "RTX 4090", memory_used_gib=18.0, memory_total_gib=24.0,
+                        process_memory_gib=held)  # fmt: skip
+        deck.bridge.machine_sampled.emit(MachineSample(gpus=(gpu,)))
+        assert page.live.memory._others.text() == ""
+    finally:
+        child.communicate(b"\n")
+
+
+def test_notes_of_the_plan_are_told(page, deck, home):
+    plan = begun()[1].model_copy(update={"notes": [Finding(code="packed_by_positions")]})
+    show(deck, write_run(home, [RunStarted(job="train"), plan, *Curves().range(1, 3)]))
+    assert page.live.notes.isVisible()
+    assert page.live.notes.text.text().startswith("• ")
+    assert "packed_by_positions" not in page.live.notes.text.text()
 
 
 def test_the_try_out_is_told(page, living):
