@@ -100,13 +100,12 @@ class _Recomputed(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.layer, ctx.around = layer, around
         ctx.save_for_backward(x, *adapters)
-        outs = [
-            mlp_half.run(
-                layer.second, layer.attend(x[rows], around.of_rows(rows, x.shape[0])), lean=True
-            )
-            for rows in _pieces(x, around)
-        ]
-        return outs[0] if len(outs) == 1 else torch.cat(outs)
+        second = adapters[len(layer.first.tensors()) :]
+        out = torch.empty_like(x)
+        for rows in _pieces(x, around):
+            middle = layer.attend(x[rows], around.of_rows(rows, x.shape[0]))
+            mlp_half.forward(layer.second, middle, second, out[rows])
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
