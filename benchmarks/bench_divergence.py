@@ -111,7 +111,9 @@ def main() -> None:
         "toys": lambda: table(toy_rows(_thinned(specs_of_96(seed), chosen.quick))),
         "clean": lambda: table(toy_rows(_clean(seed, 5 if chosen.quick else 100))),
         "curves": lambda: table(curve_rows(seed, 3 if chosen.quick else 25)),
-        "recovery": lambda: recovery_table(list(recoveries(seed, 1 if chosen.quick else 8))),
+        "recovery": lambda: recovery_table(
+            list(recoveries(seed + 40_000, 1 if chosen.quick else 8))
+        ),
     }
     for name in chosen.parts.split(","):
         begun = time.monotonic()

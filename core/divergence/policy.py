@@ -5,7 +5,8 @@ before a spike and skip the batches that saw it; the same data did no harm from 
 with a cut of the learning rate. A decision says what to do; the worker does it.
 
 An alarm never does more than its ceiling, whatever the user allows: a loss curve cannot tell a
-change of data from divergence, so `level_shift` asks; one odd batch is a mark.
+change of data from divergence, so `level_shift` asks; one odd batch is a mark. Soon after a
+rollback the loss has left its level again on other data: then it was not the data.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class PolicySettings:
     """A healthy snapshot is older than the first suspect step by more than this."""
     rewarm_steps: int = 20
     """The rate rises linearly for so many steps after a rollback."""
+    repeat_steps: int = 100
+    """A `level_shift` so soon after a rollback is no change of data: that data was left out."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def _decide_one(
     first_suspect_step: int | None,
     settings: PolicySettings,
 ) -> Decision:
-    ceiling = CEILINGS.get(alarm.alarm, "notify")
+    ceiling = _ceiling(alarm, rollbacks, settings)
     action = min(guard, ceiling, key=GUARDS.index)
     reason: Reason = "as_chosen" if action == guard else "alarm_only_warns"
     if ceiling != "rollback":
@@ -163,6 +166,14 @@ def _decide_one(
     if action == "rollback" and len(rollbacks) >= settings.max_rollbacks:
         action, reason = "pause", "rollbacks_spent"
     return _with_offer(Decision(action, alarm.alarm, alarm.step, reason), to_step, settings)
+
+
+def _ceiling(alarm: AlarmRaised, rollbacks: Sequence[Rollback], settings: PolicySettings) -> Guard:
+    ceiling = CEILINGS.get(alarm.alarm, "notify")
+    if alarm.alarm != codes.LEVEL_SHIFT or not rollbacks:
+        return ceiling
+    soon = alarm.step - rollbacks[-1].to_step <= settings.repeat_steps
+    return "rollback" if soon else ceiling
 
 
 def _with_offer(decision: Decision, to_step: int | None, settings: PolicySettings) -> Decision:

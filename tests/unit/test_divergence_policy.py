@@ -79,6 +79,21 @@ def test_a_change_of_data_asks_and_a_spike_marks() -> None:
     assert (marked.action, marked.can_roll_back) == ("mark", False)
 
 
+@pytest.mark.parametrize(("step", "action"), [(160, "rollback"), (220, "rollback"), (221, "pause")])
+def test_a_level_that_is_left_again_soon_after_a_rollback_is_not_the_data(
+    step: int, action: str
+) -> None:
+    decision = decide(
+        [alarm(codes.LEVEL_SHIFT, step)],
+        "rollback",
+        rollbacks=[Rollback(codes.DIVERGING, 150, 120)],
+        snapshots=[100, 120],
+        first_suspect_step=step - 20,
+    )
+    assert decision is not None
+    assert decision.action == action
+
+
 def test_an_alarm_of_a_newer_version_only_notifies() -> None:
     assert decided("rollback", "of_tomorrow").action == "notify"
 
