@@ -24,6 +24,7 @@ from core.metrics.series import Floats
 _LIMIT_DASH = (5.0, 4.0)
 _FEW_POINTS = 60
 _POINT_PX = 2.5
+_NEAR_PX = 2.0
 _ARROW_TOP_PX = 5.0
 
 MarkKind = Literal["alarm", "checkpoint", "best", "rollback", "rate"]
@@ -196,7 +197,11 @@ class MarkPainter:
         positions = self._view.axis.to_view(ordered, run)
         low, high = self._view.axis.view
         seen = positions[np.isfinite(positions) & (positions >= low) & (positions <= high)]
-        return sorted({round(self._view.x_pixel(p)) + 0.5 for p in seen.tolist()})
+        area = self._view.area
+        places: list[float] = np.unique(
+            np.round(area.left() + (seen - low) / (high - low) * area.width()) + 0.5
+        ).tolist()
+        return places
 
     def _above_curve(
         self, pixels: list[float], items: list[LineItem], lift: float = 2 * shapes.TRIANGLE_PX
@@ -205,11 +210,11 @@ class MarkPainter:
         area = self._view.area
         drawn = [self._pixels_of(items[0]), self._left_pixels(items[0])] if items else []
         places = []
-        for x in pixels:
-            near = np.concatenate([ys[np.abs(xs - x) <= 2.0] for xs, ys in drawn] or [np.empty(0)])
-            top = float(near.min()) if near.size else area.top() + lift
-            y = max(area.top() + shapes.TRIANGLE_PX, top - lift)
-            places.append(QPointF(x, min(y, area.bottom())))
+        highest, lowest = area.top() + shapes.TRIANGLE_PX, area.bottom()
+        for x, top in zip(pixels, _tops(pixels, drawn), strict=True):
+            y = top - lift if math.isfinite(top) else highest
+            y = min(max(highest, y), lowest)
+            places.append(QPointF(x, y))
         return places
 
     def _pixels_of(self, item: LineItem) -> tuple[Floats, Floats]:
@@ -364,6 +369,19 @@ class MarkPainter:
         painter.fillPath(path, role_color("border_strong"))
         painter.setPen(role_color("text"))
         painter.drawText(place, Qt.AlignmentFlag.AlignCenter, self.crosshair_text)
+
+
+def _tops(pixels: list[float], drawn: list[tuple[Floats, Floats]]) -> list[float]:
+    """The highest point of the curves within two pixels of each place; NaN where there is none."""
+    xs = np.concatenate([xs for xs, _ in drawn] or [np.empty(0)])
+    ys = np.concatenate([ys for _, ys in drawn] or [np.empty(0)])
+    order = np.argsort(xs, kind="stable")  # branches that were left lie over the curve
+    xs, ys = xs[order], ys[order]
+    at = np.array(pixels, dtype=np.float64)
+    lows = np.searchsorted(xs, at - _NEAR_PX, side="left").tolist()
+    highs = np.searchsorted(xs, at + _NEAR_PX, side="right").tolist()
+    ends = zip(lows, highs, strict=True)
+    return [float(ys[low:high].min()) if high > low else math.nan for low, high in ends]
 
 
 def _covers(place: QRectF, drawn: list[tuple[Floats, Floats]]) -> bool:
