@@ -6,7 +6,7 @@
 2. Made-up curves with heavier tails, 8 kinds.
 3. The same runs under the guard: nats behind the clean run of the same seed.
 
-All seeds are other ones than the thresholds were tuned on (`--tuning` runs those). 9 minutes on a
+All seeds are other ones than the thresholds were tuned on (`--tuning` runs those). 12 minutes on a
 quiet core; `--quick` takes a few of each in about one.
 """
 
