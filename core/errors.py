@@ -50,7 +50,6 @@ class ErrorCode(StrEnum):
     TRAIN_NEEDS_PACKAGE = "train.needs_package"  # package, feature
     TRAIN_COMBINATION = "train.combination"  # reason
     TRAIN_NO_LABELS = "train.no_labels"  # path
-    TRAIN_RANK_LOST = "train.rank_lost"  # rank, detail
     TRAIN_GPU_LOST = "train.gpu_lost"  # device, detail
     CHECKPOINT_NONE = "checkpoint.none"  # run_id
     CHECKPOINT_DAMAGED = "checkpoint.damaged"  # path, detail

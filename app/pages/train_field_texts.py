@@ -133,7 +133,6 @@ class TrainFieldTexts(QObject):
             ("parallel.strategy", "ddp"): self.tr("whole model on each card"),
             ("parallel.strategy", "fsdp2"): self.tr("model shared by the cards"),
             ("parallel.strategy", "tp"): self.tr("each layer shared by the cards"),
-            ("parallel.strategy", "zero3"): self.tr("shared, by DeepSpeed"),
         }
 
     def _main(self) -> dict[str, FieldTexts]:
@@ -340,7 +339,10 @@ class TrainFieldTexts(QObject):
         return {
             "parallel.strategy": FieldTexts(
                 self.tr("Share the work"),
-                self.tr("How several cards train one model."),
+                self.tr(
+                    "How several cards train one model. What was not tried on real cards is left "
+                    "to the command line."
+                ),
             ),
             "parallel.nproc_per_node": FieldTexts(
                 self.tr("Cards in this machine"), self.tr("One process for each.")
@@ -354,11 +356,6 @@ class TrainFieldTexts(QObject):
             "parallel.rdzv_endpoint": FieldTexts(
                 self.tr("Meeting point"),
                 self.tr("host:port of machine 0; only for several machines."),
-            ),
-            "parallel.cpu_offload": FieldTexts(
-                self.tr("Shares in RAM"),
-                self.tr("Keeps the cards' shares in the computer's memory; slow."),
-                memory="much_less",
             ),
         }
 

@@ -205,12 +205,6 @@ ERRORS: dict[str, ErrorTexts] = {
         "{path} 中没有任何 token 会参与训练。",
         "请在 token 视图中查看样本：回答部分应当着色。请检查角色字段和对话模板。",
     ),
-    "train.rank_lost": ErrorTexts(
-        "Process {rank} of this training ended, so the others were stopped.",
-        "Resume goes on from the last checkpoint. The output log says why it ended.",
-        "本次训练的 {rank} 号进程已退出，其余进程也已停止。",
-        "可从最近的检查点继续。退出原因见输出日志。",
-    ),
     "train.gpu_lost": ErrorTexts(
         "The card {device} stopped answering while it was training.",
         "Resume goes on from the last checkpoint. If it happens again, look at temperature, "

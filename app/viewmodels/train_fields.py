@@ -72,12 +72,11 @@ GROUPS: dict[Group, tuple[AdvancedField, ...]] = {
         AdvancedField("use_liger_kernel", _ON_OFF),
     ),
     "parallel": (
-        AdvancedField("parallel.strategy", "choice", ("none", "ddp", "fsdp2", "tp", "zero3")),
+        AdvancedField("parallel.strategy", "choice", ("none", "ddp", "fsdp2", "tp")),
         AdvancedField("parallel.nproc_per_node", "int"),
         AdvancedField("parallel.nnodes", "int"),
         AdvancedField("parallel.node_rank", "int"),
         AdvancedField("parallel.rdzv_endpoint", "text"),
-        AdvancedField("parallel.cpu_offload", _ON_OFF),
     ),
     "keeping": (
         AdvancedField("eval_steps", "int"),

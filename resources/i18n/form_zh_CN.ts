@@ -449,10 +449,6 @@
             <translation>每一层切分到各卡</translation>
         </message>
         <message>
-            <source>shared, by DeepSpeed</source>
-            <translation>由 DeepSpeed 分片</translation>
-        </message>
-        <message>
             <source>&amp;Model</source>
             <translation>模型(&amp;M)</translation>
         </message>
@@ -821,8 +817,8 @@
             <translation>分工方式</translation>
         </message>
         <message>
-            <source>How several cards train one model.</source>
-            <translation>多张显卡如何共同训练一个模型。</translation>
+            <source>How several cards train one model. What was not tried on real cards is left to the command line.</source>
+            <translation>多张显卡如何共同训练一个模型。未在真实显卡上验证过的方式仅在命令行提供。</translation>
         </message>
         <message>
             <source>Cards in this machine</source>
@@ -855,14 +851,6 @@
         <message>
             <source>host:port of machine 0; only for several machines.</source>
             <translation>0 号机器的 host:port，仅多机时需要。</translation>
-        </message>
-        <message>
-            <source>Shares in RAM</source>
-            <translation>分片放到内存</translation>
-        </message>
-        <message>
-            <source>Keeps the cards' shares in the computer's memory; slow.</source>
-            <translation>把各卡的分片放在电脑内存中，速度较慢。</translation>
         </message>
         <message>
             <source>Evaluate every</source>

@@ -38,7 +38,7 @@ def test_every_field_of_the_spec_can_be_reached_in_the_form():
     # Their defaults serve a person; who trains on many machines writes a spec file.
     for_files = {
         "parallel.rdzv_id", "parallel.reshard_after_forward", "parallel.collective_timeout_s",
-        "rollback.snapshots",
+        "rollback.snapshots", "parallel.cpu_offload",
     }  # fmt: skip
     assert {f.path for f in ADVANCED} == set(leaves(TrainSpec)) - shown_elsewhere - for_files
 

@@ -262,7 +262,7 @@ def test_a_tokenizer_with_more_tokens_than_rows_is_refused(folders: dict[str, Pa
     loading.check_vocabulary(base, base.embedding_rows - 1)
     with pytest.raises(UsageError) as caught:
         loading.check_vocabulary(base, base.embedding_rows)
-    assert caught.value.code is ErrorCode.MODEL_LOAD_FAILED
+    assert caught.value.code is ErrorCode.MODEL_VOCABULARY_TOO_SMALL
 
 
 def test_fp16_without_a_card_is_refused() -> None:
