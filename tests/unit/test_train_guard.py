@@ -115,6 +115,9 @@ def test_a_rate_times_100_is_rolled_back_and_the_run_ends_well(
     (back,) = of(RolledBack, events)
     assert (back.alarm, back.attempt, back.source) == ("diverging", 1, "memory")
     assert back.to_step < FAULT_STEP < back.step <= FAULT_STEP + 20
+    (alarm,) = [a for a in of(AlarmRaised, events) if a.action == "rollback"]
+    # The gradient shot up some steps before the mean of the loss showed it.
+    assert alarm.diagnosis[0].code in ("gradient_rising", "gradient_jumped")
     # Back to the rate that was healthy, and a third of that: 3e-3 to exactly 1e-3.
     assert of(TrainStep, events)[-1].learning_rate == 1e-3
     # The next step has the next number, and other data than the branch that was left.

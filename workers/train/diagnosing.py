@@ -17,6 +17,10 @@ from workers.train.feed import Fed
 from workers.train.parts import Parts
 
 REMEMBERED_STEPS = 128
+LEAD_STEPS = 10
+"""A sustained trouble is seen in a running mean, which lags: gradients are looked at from so many
+steps before it on, as snapshots are only trusted from before them (`PolicySettings.margin_steps`).
+"""
 MAX_SAMPLES = 256
 """Of the run so far, that the guilty ones are compared with."""
 
@@ -58,12 +62,13 @@ class History:
         """What may have caused `alarm`, by the guide's order of looking."""
         spec, began = self._parts.spec, began_at(alarm)
         before = [s for s in self._seen if s.step < began]
+        first = began - LEAD_STEPS if began < alarm.step else began
         usual = islice(chain.from_iterable(s.samples for s in reversed(before)), MAX_SAMPLES)
         known = DiagnosisInput(
             alarm=alarm.alarm,
             step=alarm.step,
-            norms_before=[s.grad_norm for s in before],
-            norms_lately=[s.grad_norm for s in self.since(began)],
+            norms_before=[s.grad_norm for s in self._seen if s.step < first],
+            norms_lately=[s.grad_norm for s in self.since(first)],
             guilty=self._numbers(suspects[:MAX_SAMPLES]),
             usual=self._numbers(usual),
             sample_losses=[(s.sample, s.loss) for s in weighed if s.loss is not None],
