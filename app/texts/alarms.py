@@ -86,7 +86,8 @@ ALARMS: dict[str, AlarmTexts] = {
         "token view which tokens are trained.",
         "模型没有学到东西",
         "第 {step} 步的平均损失为 {value}，此时本应低于 {threshold}。",
-        "请检查学习率（LoRA 通常需要 1e-4 到 3e-4）和对话模板，并在 token 视图中确认训练了哪些 token。",
+        "请检查学习率（LoRA 通常需要 1e-4 到 3e-4）和对话模板，"
+        "并在 token 视图中确认训练了哪些 token。",
     ),
     "loss_zero_or_constant": AlarmTexts(
         "The loss is zero or does not move",

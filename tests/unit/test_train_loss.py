@@ -193,9 +193,7 @@ def test_bf16_trains_on_the_cpu_too(folders: dict[str, Path]) -> None:
     place = Place("cpu", "bf16")
     base, peft_model = load(folders["llama"], place)
     accelerator = place.accelerator()
-    prepared, optimizer = accelerator.prepare(
-        peft_model, make_optimizer(peft_model, SPEC, CPU)
-    )
+    prepared, optimizer = accelerator.prepare(peft_model, make_optimizer(peft_model, SPEC, CPU))
     stepper = Stepper(
         accelerator, prepared, optimizer, Objective(prepared, forward_of=base.model), 1.0
     )
