@@ -65,7 +65,7 @@ class StoryCard(Card):
             (self.seen, text.message),
             (self.done, self._words.done(alarm, view.state)),
             (self.found, _numbered(found)),
-            (self.hint, text.hint),
+            (self.hint, "" if alarm.action == "rollback" else text.hint),  # it is done
         )
         for shown, words in parts:
             shown.setText(words)
