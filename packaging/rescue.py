@@ -57,6 +57,7 @@ class Rescue:
         self._picture("rolled-back")
         self._picture_alarm()
         self._wait(lambda: self._view.finished)
+        self._pump(4)  # the worker goes, and the page tells the result
         self._picture("saved")
         ended = self._view
         print(ended.status, [(r.step, r.to_step) for r in ended.state.rollbacks])
