@@ -57,7 +57,8 @@ def recipe(context: WorkerContext) -> dict:
     if spec.get("child"):
         start_child(context.run)
     first = (context.resumed_from_step or 0) + 1
-    steps = 3 if spec.get("steps") is None else int(spec["steps"])
+    wanted = spec.get("steps") or spec.get("max_steps")
+    steps = 3 if wanted is None else int(wanted)
     context.reporter.emit(TrainPlanned(total_steps=steps, warmup_steps=1))
     if spec.get("ready_url"):
         context.reporter.emit(ServeReady(url=spec["ready_url"], model_id="fake"))
