@@ -29,6 +29,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app.bootstrap import Deck, compose, make_app
+from app.pages.train import TrainPage
 from core.config.train import TrainSpec
 from core.paths import QUICK_DATASET, STARTER_MODEL, Home
 from core.protocol.commands import SetLearningRateCommand, StopCommand
@@ -62,6 +63,12 @@ class Scene:
 
     def show(self) -> None:
         self.deck.window.navigate("train", run_id=self.run_id)
+
+    @property
+    def page(self) -> TrainPage:
+        page = self.deck.window.current_page
+        assert isinstance(page, TrainPage)
+        return page
 
     @property
     def view(self) -> RunView:
@@ -120,6 +127,7 @@ def lr(scene: Scene) -> None:
     scene.wait(lambda v: bool(v.state.rollbacks), "a rollback")
     scene.picture("rolled-back")
     open_alarm(scene)
+    scene.page.live.close_alarms()
     scene.wait(lambda v: v.finished or v.state.paused, "the end")
     scene.show()
     scene.picture("end")
@@ -134,6 +142,7 @@ def nan(scene: Scene) -> None:
     scene.wait(lambda v: any(a.alarm == "non_finite" for a in v.state.alarms), "the alarm")
     scene.picture("nan")
     open_alarm(scene)
+    exclude(scene)
     scene.wait(lambda v: v.finished or v.state.paused, "the end")
     scene.show()
     scene.picture("end")
@@ -153,6 +162,7 @@ def weights(scene: Scene) -> None:
     scene.wait(lambda v: bool(v.state.rollbacks) or v.state.paused, "a rollback or a pause")
     scene.picture("rolled-back")
     open_alarm(scene)
+    scene.page.live.close_alarms()
     scene.wait(lambda v: v.finished or v.state.paused, "the end")
     scene.show()
     scene.picture("end")
@@ -160,16 +170,19 @@ def weights(scene: Scene) -> None:
 
 
 def open_alarm(scene: Scene) -> None:
-    """The newest alarm, as a click on its card opens it."""
-    page = scene.deck.window.current_page
-    opener = getattr(page, "open_alarm", None)
-    if opener is not None:
-        opener()
-        scene.settle(1.0)
-        scene.picture("alarm")
-        closer = getattr(page, "close_alarm", None)
-        if closer is not None:
-            closer()
+    """The gravest alarm over the plots, as a click on its card opens it."""
+    live = scene.page.live
+    alarms = scene.view.state.alarms
+    live.open_alarm(max(range(len(alarms)), key=lambda n: alarms[n].severity == "error"))
+    scene.settle(1.0)
+    scene.picture("alarm")
+
+
+def exclude(scene: Scene) -> None:
+    """Leave the checked samples out and go on, by the button of the open alarm."""
+    scene.page.live.alarm_view.buttons["exclude"].click()
+    scene.wait(lambda v: bool(v.state.excluded), "the exclusion")
+    scene.page.live.close_alarms()
 
 
 def poisoned(folder: Path) -> tuple[Path, Path]:
