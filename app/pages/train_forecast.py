@@ -49,7 +49,8 @@ class ForecastCard(Card):
         self.setVisible(forecast is not None)
         if plan is None or forecast is None or plan.verdict is None:
             return
-        self.set_title(self.tr("Memory needed"))
+        on_card = plan.verdict.room.source == "cuda"
+        self.set_title(self.tr("GPU memory needed") if on_card else self.tr("Memory needed"))
         quantization = "nf4" if plan.spec.load_in_4bit else "none"
         quantization = "int8" if plan.spec.load_in_8bit else quantization
         parts = memory_parts(self._words, forecast.parts_gib, quantization)

@@ -46,8 +46,8 @@ class MemoryWords(QObject):
             "activations": self.tr("activations"),
             "logits": self.tr("logits"),
             "fragmentation": self.tr("fragments"),
-            "overhead": self.tr("CUDA and libraries"),
-            "context": self.tr("CUDA and libraries"),
+            "overhead": self.tr("libraries"),
+            "context": self.tr("libraries"),
             "other": self.tr("other"),
         }.get(name, name)
 

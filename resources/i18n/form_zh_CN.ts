@@ -16,6 +16,10 @@
         <name>ForecastCard</name>
         <message>
             <source>Memory needed</source>
+            <translation>所需内存</translation>
+        </message>
+        <message>
+            <source>GPU memory needed</source>
             <translation>所需显存</translation>
         </message>
         <message>

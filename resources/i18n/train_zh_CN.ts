@@ -502,8 +502,8 @@
             <translation>碎片</translation>
         </message>
         <message>
-            <source>CUDA and libraries</source>
-            <translation>CUDA 与运行库</translation>
+            <source>libraries</source>
+            <translation>运行库</translation>
         </message>
         <message>
             <source>other</source>
