@@ -61,11 +61,21 @@ def full_bytes(shape: ModelShape, style: Style) -> float:
     return style.element * shape.hidden * (2 if _wide_stream(style) else 1)
 
 
-def transient_bytes(shape: ModelShape, style: Style) -> float:
-    """What the backward pass of one layer needs beside what was kept, at its widest."""
+def packed_bytes(trained: float, style: Style) -> float:
+    """Adapters that the fast layers packed in 16 bits, kept for the backward pass."""
+    return trained * style.element if style.kernels == "fast" else 0.0
+
+
+def transient_bytes(shape: ModelShape, style: Style, *, recomputed: bool = False) -> float:
+    """What the backward pass of one layer needs beside what was kept, at its widest.
+
+    `recomputed`: a layer of which only the input was kept.
+    """
     widest = max(shape.intermediate, _routed_width(shape)) / style.slices
     if style.kernels == "plain":
         return style.element * (2 * widest + 2 * shape.hidden)
+    if recomputed and style.kernels == "fast":  # it works in the place of what was made again
+        return style.element * 2 * shape.hidden
     return style.element * (widest + 2 * shape.hidden)
 
 

@@ -32,6 +32,8 @@ LOGIT_BYTES = 12
 """A logit: fp32 log-softmax and two fp32 gradients live together in the backward pass."""
 CHUNK_TOKENS = 2048
 """As `workers/train/fast/cross_entropy.py` cuts."""
+PIECE_TOKENS = 8192
+"""As `workers/train/fast/mlp_half.py` works through a recomputed layer."""
 CONTEXT_GIB = 0.55
 """CUDA context and the libraries' kernels; outside of torch's allocator."""
 COMMUNICATOR_GIB = 0.75
@@ -271,13 +273,27 @@ class _Estimate:
         kept, again = self._kept_and_recomputed()
         # With several micro-batches the gradients of the first are there during the others.
         early = gradients if self.spec.gradient_accumulation_steps > 1 else 0.0
-        back = self.tokens * activations.transient_bytes(self.shape, self._style()) + again
+        back = self._transient() + again
         ends = self._ends()
         return [
             _Moment(early, kept + ends, self._logits()),
             _Moment(early, kept + ends + back, 0.0),
             _Moment(gradients, back, 0.0),
         ]
+
+    def _transient(self) -> float:
+        full = self.spec.gradient_checkpointing == "full"
+        each = activations.transient_bytes(self.shape, self._style(), recomputed=full)
+        return self.tokens * each
+
+    def _recomputed_tokens(self) -> int:
+        """Tokens of which a layer is made again at once: the fast layers take whole rows up to a
+        limit (`workers/train/fast/mlp_half.py`).
+        """
+        if self.kernels != "fast":
+            return self.tokens
+        longest = max(1, self.situation.tokens_longest)
+        return min(self.tokens, max(1, PIECE_TOKENS // longest) * longest)
 
     def _kept_and_recomputed(self) -> tuple[float, float]:
         """Bytes of all layers kept until their backward pass, and of one made again in it."""
@@ -286,12 +302,14 @@ class _Estimate:
         mode = self.spec.gradient_checkpointing
         if mode == "off":
             kept, again = layer * shape.layers, 0.0
+            kept += activations.packed_bytes(self._trained(), style)
         elif mode == "selective":
             part = tokens * activations.selective_bytes(shape, self.targets, style)
             kept, again = part * shape.layers, max(0.0, layer - part)
+            kept += activations.packed_bytes(self._trained(), style)
         else:
             kept = tokens * activations.full_bytes(shape, style) * shape.layers
-            again = layer
+            again = self._recomputed_tokens() * layer / max(1, tokens)
         if self.spec.activation_offload and self.cuda and mode != "off":
             self.host += kept
             kept *= 2 / max(2, shape.layers)  # one on its way out, one on its way in

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.planning.activations import Style, kept_bytes, selective_bytes  # noqa: E402
+from core.planning.activations import Style, kept_bytes, packed_bytes, selective_bytes  # noqa: E402
 from core.planning.shapes import shape_of  # noqa: E402
 from tests.tiny_models import tiny_config  # noqa: E402
 from workers.train.fast.entry import accelerate  # noqa: E402
@@ -73,7 +73,10 @@ def a_layer(arch: str, *, style: Style, targets: Any, **changes: Any) -> tuple[f
         assert shape is not None
         code.append(kept(arch, layers, style=style, targets=targets, **changes))
         each = kept_bytes(shape, shape.targets(tuple(targets)), style) * TOKENS
-        formula.append(each * layers + _cast_weights(shape, style))
+        trained = sum(
+            t.count * style.rank * (t.inputs + t.outputs) for t in shape.targets(tuple(targets))
+        )
+        formula.append(each * layers + _cast_weights(shape, style) + packed_bytes(trained, style))
     return code[1] - code[0], formula[1] - formula[0]
 
 

@@ -185,3 +185,27 @@ def test_a_verdict_tells_fit_tight_and_too_much() -> None:
     assert over.missing_gib == pytest.approx(gib * 0.5)
     assert over.would_fit_alone
     assert not judge(needed, Room(gib * 0.9, gib * 0.5)).would_fit_alone
+
+
+@pytest.mark.parametrize(
+    ("values", "rows", "measured_gib"),
+    [
+        ({"lora": {"r": 16, "target_modules": ["q_proj", "v_proj"]}}, 8, 17.84),
+        ({"lora": {"r": 16, "target_modules": ["all-linear"]}, "load_in_4bit": True}, 4, 7.87),
+    ],
+    ids=["LoRA q,v, 8 rows", "QLoRA all linear, 4 rows"],
+)
+def test_fast_layers_that_are_recomputed_need_what_a_card_was_seen_to_need(
+    values: dict[str, object], rows: int, measured_gib: float
+) -> None:
+    """DeepSeek-LLM 7B, rows of 2,048, full checkpointing, one H200 (docs/benchmarks.md)."""
+    spec = TrainSpec.model_validate(
+        {
+            "model": "m", "data": "d", "seq_len": 2048, "per_device_train_batch_size": rows,
+            "gradient_accumulation_steps": 1, "gradient_checkpointing": "full", **values,
+        }
+    )  # fmt: skip
+    shape = shape_of(DEEPSEEK_7B)
+    assert shape is not None
+    found = estimate(shape, spec, Situation(tokens_longest=2048, compute_capability=(9, 0)))
+    assert found.allocated_gib == pytest.approx(measured_gib, rel=0.05)
