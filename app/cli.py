@@ -139,7 +139,24 @@ def _add_runs(
             action.add_argument("--detach", action="store_true", help=t("detach"))
         elif name == "export":
             action.add_argument("--to", metavar="FOLDER", help=t("folder"))
+    _add_live(actions, add, t)
     _add_exports(actions, add, t)
+
+
+def _add_live(
+    actions: Any, add: Callable[..., argparse.ArgumentParser], t: Callable[[str], str]
+) -> None:
+    from app.commands.live import ACTIONS
+
+    for name in ACTIONS:
+        action = add(actions, name, prefix="runs.")
+        action.add_argument("run_id", metavar="ID")
+        if name == "pause":
+            action.add_argument("--free-gpu", action="store_true", help=t("free_gpu"))
+        elif name == "rate":
+            action.add_argument("scale", type=float, metavar="FACTOR", help=t("rate_factor"))
+        elif name == "exclude":
+            action.add_argument("samples", type=int, nargs="+", metavar="N", help=t("samples"))
 
 
 def _add_exports(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.commands import exports
+from app.commands import exports, live
 from app.commands.follow import Interrupts, follow
 from app.commands.output import Output, text
 from app.commands.serve import serve_and_stay
@@ -19,12 +20,15 @@ from core.runlog.index import RunSummary
 from core.services import Services
 from core.supervisor import RunView
 
+Action = Callable[[argparse.Namespace, Services, Output], int]
+
 
 def runs(args: argparse.Namespace, services: Services, out: Output) -> int:
     """Dispatch to the action; `list` without one."""
-    actions = {
+    actions: dict[str | None, Action] = {
         None: _list, "list": _list, "show": _show, "stop": _stop, "resume": _resume,
         "export": _export, "report": _report, "delete": _delete,
+        **dict.fromkeys(live.ACTIONS, live.tell),
         "merge": exports.merge, "adapter": exports.adapter, "capsule": exports.capsule,
     }  # fmt: skip
     return actions[args.action](args, services, out)

@@ -44,6 +44,28 @@ CLI: dict[str, Words] = {
     "runs.show": Words("one run", "查看一个运行"),
     "runs.stop": Words("stop a run; it saves first", "停止运行（先保存）"),
     "runs.resume": Words("go on from the last checkpoint", "从最近的检查点继续"),
+    "runs.pause": Words("hold a training after its step", "暂停训练（完成当前步之后）"),
+    "runs.continue": Words("go on after a pause", "暂停后继续"),
+    "runs.save": Words("write a checkpoint now and go on", "立即保存检查点并继续"),
+    "runs.rate": Words(
+        "multiply the schedule's learning rate from the next step on",
+        "从下一步起把学习率乘以给定倍数",
+    ),
+    "runs.exclude": Words(
+        "show these training samples to the model no more", "之后不再用这些样本训练"
+    ),
+    "runs.rollback": Words("go back to the newest healthy state", "回退到最近的正常状态"),
+    "free_gpu": Words("give the card to others meanwhile", "暂停期间释放显卡"),
+    "rate_factor": Words(
+        "for example 0.333; 1 is the schedule itself", "例如 0.333；1 表示恢复原计划"
+    ),
+    "samples": Words("sample numbers, as in an alarm's batch", "样本编号，见告警对应的批次"),
+    "accepted": Words("Done.", "已执行。"),
+    "refused": Words("The run refused: {detail}", "运行拒绝执行：{detail}"),
+    "no_answer": Words(
+        "No answer within {seconds} s; the run obeys after its step.",
+        "{seconds} 秒内没有应答；运行会在当前步结束后执行。",
+    ),
     "runs.export": Words("write CSV files and the HTML report", "导出 CSV 文件和 HTML 报告"),
     "runs.report": Words("write the HTML report", "生成 HTML 报告"),
     "runs.merge": Words("merge a trained adapter into its model", "将训练好的适配器合并到模型"),
