@@ -15,6 +15,7 @@ from app.widgets.card import Card, clear_layout
 from app.widgets.labels import label
 from app.widgets.notice_card import NoticeCard
 from app.widgets.part_bar import PartList
+from core.planning.ladder import BY_HAND
 from core.protocol.events import LadderRung, MemoryRanOut
 from core.supervisor import RunView
 
@@ -134,7 +135,7 @@ class OutOfMemoryCard(NoticeCard):
         button = QRadioButton(text.name)
         button.setToolTip(text.help)
         button.setAccessibleDescription(self._costs(rung))
-        button.setEnabled(bool(rung.changes))
+        button.setEnabled(bool(rung.changes) and rung.code not in BY_HAND)
         self._group.addButton(button, len(self.rungs))
         self.rungs.append(button)
         line = QHBoxLayout()

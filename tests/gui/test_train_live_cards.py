@@ -235,6 +235,16 @@ def test_a_run_without_memory_offers_its_ladder_and_goes_on(page, deck, home, mo
     assert asked == [(run.run_id, {"per_device_train_batch_size": 2})]
 
 
+def test_a_measure_that_would_make_another_run_of_it_is_told_and_not_offered(page, deck, home):
+    """A resume refuses other rows: the learning would not be the same."""
+    shorter = LadderRung(code="packing_length", changes={"seq_len": 1024}, saves_gib=3.0)
+    ran_out = RAN_OUT.model_copy(update={"ladder": [shorter, *RAN_OUT.ladder]})
+    show(deck, write_run(home, [*begun(), *Curves().range(1, 41), ran_out, FAILED]))
+    card = page.live.out_of_memory
+    assert [b.isEnabled() for b in card.rungs] == [False, True, True, False]
+    assert card.rungs[1].isChecked()
+
+
 def test_a_run_that_helped_itself_only_tells_it(page, deck, home):
     helped = RAN_OUT.model_copy(update={"applied": "gradient_checkpointing"})
     run = write_run(home, [*begun(), *Curves().range(1, 41), helped, *Curves().range(42, 60)],
