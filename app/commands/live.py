@@ -6,6 +6,7 @@ import argparse
 import time
 
 from app.commands.output import Output
+from app.texts.refusals import refusal_text
 from core.errors import ErrorCode, UsageError
 from core.protocol.commands import (
     Command,
@@ -72,5 +73,6 @@ def _say(event: CommandAcknowledged, run_id: str, out: Output) -> int:
         accepted=event.accepted,
         detail=event.detail,
     )
-    out.say("accepted" if event.accepted else "refused", detail=event.detail)
+    why = refusal_text(event.detail, out.language)
+    out.say("accepted" if event.accepted else "refused", detail=why)
     return 0 if event.accepted else 1

@@ -18,7 +18,7 @@ from app.pages.train_facts import RunFacts
 from app.pages.train_form import TrainForm
 from app.pages.train_live import TrainLive
 from app.pages.train_oom import waits_for_memory
-from app.pages.train_refusals import RefusalWords
+from app.texts.refusals import refusal_text
 from app.theme.tokens import Tone
 from app.viewmodels.train_alarms import Remedy
 from app.viewmodels.train_result import listed_model
@@ -51,7 +51,6 @@ class TrainPage(Page):
         self.content.addWidget(self.live, 1)
         self.live.setVisible(False)
         self.run_facts = RunFacts(self)
-        self.refusals = RefusalWords(self)
         self.export_dialog: ExportDialog | None = None
         self._error_of = ""
         self._make_actions()
@@ -245,7 +244,7 @@ class TrainPage(Page):
         self._ask(lambda: self.model.resume(rung.changes))
 
     def _say_refused(self, command: str, detail: str) -> None:
-        reason = self.refusals.text(detail or command)
+        reason = refusal_text(detail or command, self.ctx.language.language)
         said = self.tr("The run did not do it. {reason}").format(reason=reason)
         self.ctx.notify(said, "warning")
 

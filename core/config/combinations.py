@@ -1,8 +1,8 @@
 """Which ways of training are known to be right together.
 
-Pure facts, no torch: forms ask here what to offer, the service asks before a start, the worker
-asks again. What stands in no test of this project and in no confirmed report is refused, with the
-reason; the sentences are in `app/texts/combinations.py`.
+Pure facts, no torch: forms ask here what to offer, the service asks before a start. What stands
+in no test of this project and in no confirmed report is refused, with the reason; the sentences
+are in `app/texts/combinations.py`.
 """
 
 from __future__ import annotations

@@ -10,9 +10,11 @@ from app import messages
 from app.texts import words
 from app.texts.alarms import ALARMS
 from app.texts.errors import ERRORS
+from app.texts.refusals import REFUSALS, refusal_text
 from core.divergence import codes
 from core.errors import ErrorCode, ErrorInfo
 from core.hardware.gpu import NoGpuReason
+from core.paths import PROJECT_ROOT
 from core.protocol.events import AlarmRaised
 from core.runlog.state import Status
 from core.supervisor.verdict import Reason
@@ -97,3 +99,13 @@ def test_an_infinite_gradient_norm_is_said_as_such() -> None:
 
 def test_an_unknown_phase_is_shown_as_it_is() -> None:
     assert messages.phase_text("folding", "zh") == "folding"
+
+
+def test_every_refusal_of_a_running_training_has_words_in_both_languages() -> None:
+    parts = ("commands.py", "parking.py")
+    told = "".join((PROJECT_ROOT / "workers" / "train" / p).read_text("utf-8") for p in parts)
+    for code, said in REFUSALS.items():
+        assert code in told
+        assert said.en.endswith(".")
+        assert said.zh.endswith("。")
+    assert refusal_text("from_tomorrow", "en") == "from_tomorrow"
