@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -379,7 +380,10 @@ def live_run(deck: Deck, home: Home):
     yield view.run_id
     pid = supervisor.view(view.run_id).pid
     if pid and psutil.pid_exists(pid):
-        psutil.Process(pid).kill()
+        process = psutil.Process(pid)
+        process.kill()
+        with contextlib.suppress(psutil.Error):
+            process.wait(10)  # a killed process is there for a moment still
     supervisor.tick()
 
 
