@@ -51,11 +51,19 @@ def clean_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     from accelerate.state import AcceleratorState
 
     monkeypatch.setenv("DEEPDECK_HOME", str(tmp_path / "home"))
-    torch.cuda.empty_cache()
+    empty_the_card()
     torch.cuda.reset_peak_memory_stats()
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)
     AcceleratorState._reset_state(reset_partial_state=True)
+    empty_the_card()
+
+
+def empty_the_card() -> None:
+    """A run's parts refer to each other: in one process its model stays until they are collected,
+    and would be measured with the next run. (1.3 GiB of earlier tests were seen on an H200.)
+    """
+    gc.collect()
     torch.cuda.empty_cache()
 
 
@@ -98,12 +106,11 @@ def test_the_forecast_is_near_what_is_measured(
     print(f"\n{fast_kernels=} {gradient_checkpointing} {chunked_loss=}: "
           f"forecast {forecast:.3f}, measured {done.peak_memory_gib:.3f} GiB, "
           f"{forecast / done.peak_memory_gib - 1:+.1%}")  # fmt: skip
-    if gradient_checkpointing == "full" and chunked_loss:
-        # Measured on one H200: 1.06 and 1.37 GiB where 0.46 and 0.79 are forecast. At 7B the same
-        # formula is within 4 % (docs/benchmarks.md); what this small model holds more is not known.
-        pytest.xfail(f"forecast {forecast:.2f}, measured {done.peak_memory_gib:.2f} GiB")
     # Small models have proportionally more of what is not counted; 7B is in docs/benchmarks.md.
-    assert forecast == pytest.approx(done.peak_memory_gib, rel=0.25, abs=0.15)
+    assert forecast == pytest.approx(done.peak_memory_gib, rel=0.25, abs=0.15), (
+        f"forecast {forecast:.3f} of {parts}, measured {done.peak_memory_gib:.3f} GiB of "
+        f"{done.memory_parts_gib}"
+    )
 
 
 def test_the_dry_run_measures_and_leaves_nothing(shared: Path, tmp_path: Path) -> None:
@@ -143,28 +150,30 @@ def test_after_a_real_error_the_ladder_is_climbed_and_the_loss_goes_on(
     assert last_word(events).outcome == "completed", last_word(events).error
     expected = [s.loss for s in of(TrainStep, events)]
     needed = of(DryRunDone, events)[0].peak_memory_gib
-    gc.collect()  # the first run's model must not fill the narrow room of the second
-    torch.cuda.empty_cache()
+    empty_the_card()
     limit_to(max(0.6, needed / 6))
     run = run_of(
         shared, tmp_path / "narrow", chunked_loss=False, fast_kernels=False, oom_ladder=True
     )
     events = run_here(run)
     ran_out = of(MemoryRanOut, events)
-    print(f"needed {needed:.2f} GiB, limit {max(0.6, needed / 6):.2f} GiB")
-    for e in ran_out:
-        print(e.applied, f"{e.allocated_gib:.2f} + {e.needed_gib:.2f} of {e.limit_gib:.2f}",
-              f"reserved {e.reserved_gib:.2f}", [r.code for r in e.ladder])  # fmt: skip
-    assert last_word(events).outcome == "completed", last_word(events).error
+    climbed = "\n".join(
+        f"{e.applied or 'nothing'} after {e.allocated_gib:.2f} + {e.needed_gib:.2f} GiB, reserved "
+        f"{e.reserved_gib:.2f}, {[f.code for f in e.findings]}"
+        for e in ran_out
+    )
+    told = f"needed {needed:.2f} GiB, limit {max(0.6, needed / 6):.2f} GiB\n{climbed}"
+    print(told)
+    assert last_word(events).outcome == "completed", f"{last_word(events).error}\n{told}"
     assert ran_out
-    assert ran_out[0].applied
-    assert ran_out[0].needed_gib > 0
+    assert ran_out[0].applied, told
+    assert ran_out[0].needed_gib > 0, told
     assert {"memory.while", "memory.largest_part", "memory.longest_sample"} <= {
         f.code for f in ran_out[0].findings
-    }
-    print([(e.applied, round(e.needed_gib, 2)) for e in ran_out])
-    assert TrainSpec.parse(effective_spec(run)).window_samples == 1024
-    assert [s.loss for s in of(TrainStep, events)] == pytest.approx(expected, rel=2e-2)
+    }, told
+    assert TrainSpec.parse(effective_spec(run)).window_samples == 1024, told
+    losses = [s.loss for s in of(TrainStep, events)]
+    assert losses == pytest.approx(expected, rel=2e-2), f"{losses} for {expected}\n{told}"
 
 
 def test_memory_that_is_taken_in_the_middle_costs_no_step(shared: Path, tmp_path: Path) -> None:
