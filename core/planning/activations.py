@@ -66,17 +66,30 @@ def packed_bytes(trained: float, style: Style) -> float:
     return trained * style.element if style.kernels == "fast" else 0.0
 
 
-def transient_bytes(shape: ModelShape, style: Style, *, recomputed: bool = False) -> float:
-    """What the backward pass of one layer needs beside what was kept, at its widest.
+def transient_bytes(
+    shape: ModelShape, targets: tuple[Linear, ...], style: Style, recompute: Recompute = "off"
+) -> float:
+    """What the backward pass of one layer needs beside what was kept or made again, at its widest.
 
-    `recomputed`: a layer of which only the input was kept.
+    Args:
+        shape: of the model.
+        targets: what adapters sit on.
+        style: how layers are computed.
+        recompute: what the backward pass makes again.
     """
     widest = max(shape.intermediate, _routed_width(shape)) / style.slices
     if style.kernels == "plain":
-        return style.element * (2 * widest + 2 * shape.hidden)
-    if recomputed and style.kernels == "fast":  # it works in the place of what was made again
-        return style.element * 2 * shape.hidden
+        # With an adapter behind the product its cast input stays with what was made again.
+        cast = 1.5 if recompute != "off" and _casts_product(targets, style) else 0.0
+        return style.element * ((2 + cast) * widest + 2 * shape.hidden)
+    if recompute == "full" and style.kernels == "fast":
+        return style.element * 2 * shape.hidden  # it works in the place of what was made again
     return style.element * (widest + 2 * shape.hidden)
+
+
+def _casts_product(targets: tuple[Linear, ...], style: Style) -> bool:
+    wide = any(t.reads == "product" for t in targets)
+    return wide and style.autocast and not style.full and not _shares_input(style)
 
 
 def feed_forward_bytes(shape: ModelShape, style: Style) -> float:

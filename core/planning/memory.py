@@ -57,6 +57,8 @@ class Situation:
     dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
     rows: int | None = None
     """In the largest micro-batch; the spec's batch size by default."""
+    flat: bool = False
+    """The rows stand behind each other in one, as packed ones do."""
     target_share: float = 1.0
     """Positions for which logits are computed, of all."""
     compute_capability: tuple[int, int] | None = None
@@ -282,18 +284,23 @@ class _Estimate:
         ]
 
     def _transient(self) -> float:
-        full = self.spec.gradient_checkpointing == "full"
-        each = activations.transient_bytes(self.shape, self._style(), recomputed=full)
-        return self.tokens * each
+        mode = self.spec.gradient_checkpointing
+        style = self._style()
+        return self.tokens * activations.transient_bytes(self.shape, self.targets, style, mode)
 
-    def _recomputed_tokens(self) -> int:
-        """Tokens of which a layer is made again at once: the fast layers take whole rows up to a
-        limit (`workers/train/fast/mlp_half.py`).
+    def _made_again_in_full(self) -> float:
+        """Bytes of one layer made again from its input, as much of it as is there at once: the
+        fast layers take whole rows up to a limit (a flat row is one), and of these the MLP half in
+        pieces (`workers/train/fast/layer.py`).
         """
+        layer = activations.kept_bytes(self.shape, self.targets, self._style())
         if self.kernels != "fast":
-            return self.tokens
+            return self.tokens * layer
         longest = max(1, self.situation.tokens_longest)
-        return min(self.tokens, max(1, PIECE_TOKENS // longest) * longest)
+        rows = self.tokens if self.situation.flat else max(1, PIECE_TOKENS // longest) * longest
+        first_half = activations.selective_bytes(self.shape, self.targets, self._style())
+        taken = min(self.tokens, rows)
+        return taken * first_half + min(taken, PIECE_TOKENS) * (layer - first_half)
 
     def _kept_and_recomputed(self) -> tuple[float, float]:
         """Bytes of all layers kept until their backward pass, and of one made again in it."""
@@ -309,7 +316,7 @@ class _Estimate:
             kept += activations.packed_bytes(self._trained(), style)
         else:
             kept = tokens * activations.full_bytes(shape, style) * shape.layers
-            again = self._recomputed_tokens() * layer / max(1, tokens)
+            again = self._made_again_in_full()
         if self.spec.activation_offload and self.cuda and mode != "off":
             self.host += kept
             kept *= 2 / max(2, shape.layers)  # one on its way out, one on its way in

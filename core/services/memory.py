@@ -94,6 +94,7 @@ def situation_of(
     longest = limit if spec.packing else min(limit, longest_tokens(dataset) or limit)
     return Situation(
         tokens_longest=longest,
+        flat=spec.packing,
         device="cpu" if card is None else "cuda",
         dtype=_dtype(spec, card),
         compute_capability=card.compute_capability if card else None,

@@ -8,10 +8,20 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.planning.activations import Style, kept_bytes, packed_bytes, selective_bytes  # noqa: E402
+from core.planning import memory  # noqa: E402
+from core.planning.activations import (  # noqa: E402
+    Style,
+    full_bytes,
+    kept_bytes,
+    packed_bytes,
+    selective_bytes,
+    transient_bytes,
+)
 from core.planning.shapes import shape_of  # noqa: E402
 from tests.tiny_models import tiny_config  # noqa: E402
+from workers.train.fast.cross_entropy import CHUNK_TOKENS  # noqa: E402
 from workers.train.fast.entry import accelerate  # noqa: E402
+from workers.train.fast.mlp_half import PIECE_TOKENS  # noqa: E402
 from workers.train.memory_options import checkpoint_layers  # noqa: E402
 from workers.train.meta_peak import LiveStorages, kept_for_backward, peak_of  # noqa: E402
 
@@ -20,6 +30,11 @@ WIDE = {
     "hidden_size": 128, "intermediate_size": 352, "num_attention_heads": 4, "vocab_size": 64,
     "max_position_embeddings": 256,
 }  # fmt: skip
+MIDDLE = {
+    "hidden_size": 256, "intermediate_size": 688, "num_attention_heads": 4, "vocab_size": 64,
+    "num_key_value_heads": 4, "max_position_embeddings": 256,
+}  # fmt: skip
+"""A third of the small model of tests/gpu/test_train_memory_gpu.py, in its proportions."""
 # One head width throughout: with two the processor, unlike a card, keeps whole score matrices.
 MLA = {
     "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 48,
@@ -151,6 +166,54 @@ def test_selective_recomputation_keeps_what_the_formula_says() -> None:
     assert shape is not None
     formula = selective_bytes(shape, (), Style(rank=4)) * TOKENS
     assert formula == pytest.approx((sizes[1] - sizes[0]) / 2, rel=0.15)
+
+
+def peak_of_a_pass(targets: tuple[str, ...], adapter_bytes: int, *, selective: bool) -> int:
+    """Most bytes that a backward pass through three recomputed plain layers holds at once."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    config = tiny_config("llama", num_hidden_layers=3, **MIDDLE)
+    inside: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    inside.requires_grad_(False)
+    model: Any = get_peft_model(inside, LoraConfig(r=4, target_modules=list(targets)))
+    for p in model.parameters():
+        if p.requires_grad:
+            p.data = p.data.to(torch.float32 if adapter_bytes == 4 else torch.bfloat16)
+    checkpoint_layers(inside, selective=selective)
+    model.train()
+    with LiveStorages() as live:
+        with torch.autocast("cpu", torch.bfloat16):
+            ids = torch.zeros(4, TOKENS, dtype=torch.int64)
+            states = inside.model(input_ids=ids, use_cache=False).last_hidden_state
+        live.peak_bytes = live.now_bytes
+        states.backward(torch.ones_like(states))
+    return live.peak_bytes
+
+
+@pytest.mark.parametrize("selective", [True, False], ids=["selective", "full"])
+@pytest.mark.parametrize(
+    ("targets", "adapter_bytes"), [(TWO, 4), (SEVEN, 4), (SEVEN, 2)], ids=["q,v", "all", "all bf16"]
+)
+def test_a_backward_pass_through_recomputed_layers_peaks_where_the_formula_says(
+    targets: tuple[str, ...], adapter_bytes: int, selective: bool
+) -> None:
+    shape = shape_of(tiny_config("llama", num_hidden_layers=3, **MIDDLE).to_dict())
+    assert shape is not None
+    chosen = shape.targets(targets)
+    style = Style(rank=4, adapter_bytes=adapter_bytes)
+    layer = kept_bytes(shape, chosen, style)
+    kept = selective_bytes(shape, chosen, style) if selective else full_bytes(shape, style)
+    back = transient_bytes(shape, chosen, style, "selective" if selective else "full")
+    ends = shape.hidden * (4 + 2 * style.element)
+    a_token = 3 * kept + (layer - kept if selective else layer) + back + ends
+    measured = peak_of_a_pass(targets, adapter_bytes, selective=selective)
+    assert 4 * TOKENS * a_token == pytest.approx(measured, rel=0.12)
+
+
+def test_the_planner_knows_how_the_layers_and_the_loss_are_cut() -> None:
+    assert memory.PIECE_TOKENS == PIECE_TOKENS
+    assert memory.CHUNK_TOKENS == CHUNK_TOKENS
 
 
 def test_the_counter_sees_the_peak_without_any_memory() -> None:

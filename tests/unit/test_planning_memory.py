@@ -209,3 +209,39 @@ def test_fast_layers_that_are_recomputed_need_what_a_card_was_seen_to_need(
     assert shape is not None
     found = estimate(shape, spec, Situation(tokens_longest=2048, compute_capability=(9, 0)))
     assert found.allocated_gib == pytest.approx(measured_gib, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "values", "measured_gib"),
+    [
+        (1024, {}, 13.81), (4096, {}, 14.81), (16_384, {}, 18.75),
+        (1024, {"load_in_4bit": True}, 5.42), (4096, {"load_in_4bit": True}, 6.46),
+        (16_384, {"load_in_4bit": True}, 10.42),
+    ],
+)  # fmt: skip
+def test_a_long_recomputed_row_is_worked_through_in_pieces(
+    tokens: int, values: dict[str, Any], measured_gib: float
+) -> None:
+    """The rows of docs/benchmarks.md: rank 16 on all linear layers, one row, chunked loss."""
+    lora = {"r": 16, **ALL_LINEAR}
+    found = forecast(
+        tokens=tokens, lora=lora, gradient_checkpointing="full", per_device_train_batch_size=1,
+        gradient_accumulation_steps=1, **values,
+    )  # fmt: skip
+    assert found.allocated_gib == pytest.approx(measured_gib, rel=0.02)
+
+
+def test_a_flat_row_is_recomputed_whole_up_to_its_mlp() -> None:
+    """Rows behind each other in one cannot be taken a few at a time: attention spans them."""
+    shape = shape_of(DEEPSEEK_7B)
+    assert shape is not None
+    spec = spec_of(
+        gradient_checkpointing="full", per_device_train_batch_size=8, lora=ALL_LINEAR,
+    )  # fmt: skip
+    rows = estimate(shape, spec, Situation(2048)).allocated_gib
+    flat = estimate(shape, spec, Situation(2048, flat=True)).allocated_gib
+    one = estimate(shape, spec, Situation(16_384, rows=1)).allocated_gib
+    assert rows < flat == pytest.approx(one)
+    few = spec_of(**{**spec.model_dump(mode="json"), "per_device_train_batch_size": 4})
+    flat = estimate(shape, few, Situation(2048, flat=True)).allocated_gib
+    assert flat == pytest.approx(estimate(shape, few, Situation(2048)).allocated_gib)

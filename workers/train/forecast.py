@@ -53,6 +53,7 @@ def outlook(model: Any, spec: TrainSpec, place: Place, heaviest: Heaviest) -> Ou
         device="cuda" if place.device == "cuda" else "cpu",
         dtype=place.dtype,
         rows=heaviest.rows,
+        flat=heaviest.batch.segments is not None,
         target_share=min(1.0, kept / places),
         kernels=_kernels(model, spec),
     )
@@ -64,6 +65,7 @@ def first_guess(model_config: Any, spec: TrainSpec, place: Place) -> Outlook:
     """The outlook before the data are known: as many full rows as the spec allows."""
     situation = Situation(
         tokens_longest=spec.seq_len,
+        flat=spec.packing,
         device="cuda" if place.device == "cuda" else "cpu",
         dtype=place.dtype,
     )
