@@ -167,6 +167,36 @@ def test_memory_that_runs_out_in_the_middle_costs_no_step(
     assert [s.loss for s in steps] == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_micro_batch_is_halved_until_one_row_is_left(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The allocator fails for real for as long as a micro-batch has more than one row."""
+    import torch
+
+    from workers.train.objective import Objective
+
+    plain = Objective.nll_sum
+
+    def too_large(self: Objective, batch: Any) -> torch.Tensor:
+        rows = batch.input_ids.shape[0] if batch.segments is None else len(batch.segments) - 1
+        if torch.is_grad_enabled() and rows > 1:
+            bytearray(2**60)  # a real error of a real allocator
+        return plain(self, batch)
+
+    monkeypatch.setattr(Objective, "nll_sum", too_large)
+    run = greedy_run(shared, tmp_path, batch_size=8, steps=2, oom_ladder=True)
+    events = run_here(run)
+    assert last_word(events).outcome == "completed", last_word(events).error
+    applied = [code for event in of(MemoryRanOut, events) for code in event.applied.split(",")]
+    assert applied.count("smaller_micro_batch") == 3
+    spec = TrainSpec.parse(effective_spec(run))
+    assert (spec.per_device_train_batch_size, spec.gradient_accumulation_steps) == (1, 8)
+    monkeypatch.undo()
+    expected = of(TrainStep, run_here(greedy_run(shared, tmp_path / "b", batch_size=8, steps=2)))
+    losses = [s.loss for s in of(TrainStep, events)]
+    assert losses == pytest.approx([s.loss for s in expected], rel=1e-4)
+
+
 def test_everything_is_let_go_before_the_next_try(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

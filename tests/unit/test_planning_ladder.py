@@ -120,6 +120,20 @@ def test_as_many_rungs_are_taken_at_once_as_are_needed() -> None:
     assert spec.window_samples == facts.spec.window_samples
 
 
+def test_the_largest_micro_batch_comes_down_to_one_row_before_a_run_gives_up() -> None:
+    pytest.importorskip("torch")
+    from workers.train.memory_ladder import MOST_TRIES
+
+    facts = facts_of(**{**GREEDY, "per_device_train_batch_size": 4096,
+                        "gradient_accumulation_steps": 1})  # fmt: skip
+    tries = 0
+    while rungs := climb(facts):
+        facts = taken_from(facts, changes_of(rungs))
+        tries += 1
+    assert facts.spec.per_device_train_batch_size == 1
+    assert tries < MOST_TRIES
+
+
 @pytest.mark.parametrize(
     ("rows", "steps", "expected"),
     [(4, 4, (2, 8)), (1, 16, None), (3, 4, (1, 12)), (5, 1, (1, 5)), (12, 1, (6, 2)),

@@ -209,8 +209,9 @@ def test_the_gradient_of_a_step_does_not_depend_on_the_size_of_micro_batches(
     np.testing.assert_allclose(curves[0], curves[1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
 def test_a_batch_far_too_large_for_the_computer_is_not_tried(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
 ) -> None:
     """The system would kill the worker, or somebody else, instead of letting it fail."""
     from core.protocol.events import MemoryRanOut
@@ -218,14 +219,18 @@ def test_a_batch_far_too_large_for_the_computer_is_not_tried(
 
     monkeypatch.setattr(MemoryMeter, "free_gib", lambda _: 0.01)
     events = run_here(
-        run_of(shared, tmp_path, batch_size=256, gradient_accumulation_steps=1, steps=1)
-    )
+        run_of(
+            shared, tmp_path, batch_size=256, gradient_accumulation_steps=1, steps=1,
+            dry_run=dry_run,
+        )
+    )  # fmt: skip
     assert last_word(events).outcome == "failed"
+    assert not of(TrainStep, events)
     (event,) = of(MemoryRanOut, events)
     assert event.needed_gib > 0.01
     assert "smaller_micro_batch" in {r.code for r in event.ladder}
     roomy = run_of(shared, tmp_path / "b", batch_size=256, gradient_accumulation_steps=1, steps=1,
-                   oom_ladder=True)  # fmt: skip
+                   oom_ladder=True, dry_run=dry_run)  # fmt: skip
     events = run_here(roomy)
     (first, *_) = of(MemoryRanOut, events)
     assert "smaller_micro_batch" in first.applied

@@ -7,7 +7,7 @@ from typing import Any
 from core.config.train import TrainSpec
 from workers.harness.context import WorkerContext
 from workers.train.device import MemoryMeter, Place
-from workers.train.dry_run import try_out
+from workers.train.dry_run import refuse_what_would_be_killed, try_out
 from workers.train.memory_ladder import Attempt, MemoryLadder
 from workers.train.prepare import prepare
 from workers.train.trainer import Trainer
@@ -26,10 +26,12 @@ def train_in_attempts(
     def once(attempt: Attempt) -> dict[str, Any]:
         parts = attempt.parts = prepare(ctx, attempt.spec, place, meter)
         ctx.team.begin()
+        assert parts.heaviest is not None
+        assert parts.outlook is not None
         if attempt.spec.dry_run and not parts.state.step:
-            assert parts.heaviest is not None
-            assert parts.outlook is not None
             try_out(ctx, parts, parts.heaviest, parts.outlook)
+        else:
+            refuse_what_would_be_killed(parts, parts.outlook)
         attempt.trainer = Trainer(ctx, parts)
         return attempt.trainer.run()
 

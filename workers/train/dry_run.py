@@ -76,7 +76,7 @@ def try_out(ctx: WorkerContext, parts: Parts, heaviest: Heaviest, outlook: Outlo
         torch.OutOfMemoryError, RuntimeError: it does not fit; nothing was changed then either.
     """
     ctx.reporter.phase("dry_run")
-    _refuse_what_would_be_killed(parts, outlook)
+    refuse_what_would_be_killed(parts, outlook)
     found = _Found()
     with _nothing_left_behind(parts):
         _allocate_states(ctx, parts, found)
@@ -90,7 +90,7 @@ def try_out(ctx: WorkerContext, parts: Parts, heaviest: Heaviest, outlook: Outlo
     return done
 
 
-def _refuse_what_would_be_killed(parts: Parts, outlook: Outlook) -> None:
+def refuse_what_would_be_killed(parts: Parts, outlook: Outlook) -> None:
     """A processor's memory does not fail, it is promised: the system kills whoever uses too much,
     often something else. So a batch that is far too large is not tried there.
 

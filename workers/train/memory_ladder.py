@@ -37,8 +37,9 @@ from workers.train.trainer import Trainer
 log = logging.getLogger(__name__)
 
 GIB = 1024**3
-MOST_TRIES = 16
-"""More rungs than there are; a loop that does not end would be worse than a failed run."""
+MOST_TRIES = 32
+"""More than there are rungs, a micro-batch of 4,096 halved to one row included; a loop that does
+not end would be worse than a failed run."""
 
 LARGEST_PART = "memory.largest_part"
 FRAGMENTED = "memory.fragmented"
@@ -123,8 +124,7 @@ class MemoryLadder:
                 if shortage is None:
                     raise
                 log.exception("memory ran out")
-                # Frames of the trace hold the tensors that were being computed.
-                traceback.clear_frames(e.__traceback__)
+                _clear_frames(e)
             changed = self._deal(attempt, shortage)
             attempt.let_go()
             if changed is None or tries == MOST_TRIES - 1:
@@ -211,6 +211,18 @@ class MemoryLadder:
             torch.cuda.reset_peak_memory_stats()
         self.ctx.resumed_from_step = newest_step(self.ctx.run) or 0
         say_started("train", self.ctx, os.getpid())
+
+
+def _clear_frames(e: BaseException) -> None:
+    """Frames of the trace hold the tensors that were being computed; so do those of the errors
+    that came before it.
+    """
+    chain: BaseException | None = e
+    seen: set[int] = set()
+    while chain is not None and id(chain) not in seen:
+        seen.add(id(chain))
+        traceback.clear_frames(chain.__traceback__)
+        chain = chain.__cause__ or chain.__context__
 
 
 def _circumstances(outlook: Outlook, attempt: Attempt) -> Circumstances:
