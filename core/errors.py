@@ -62,6 +62,13 @@ class ErrorCode(StrEnum):
     PORT_IN_USE = "serve.port_in_use"  # host, port
     HOST_UNAVAILABLE = "serve.host_unavailable"  # host, detail
     ENGINE_FAILED = "serve.engine_failed"  # detail
+    ENGINE_UNAVAILABLE = "serve.engine_unavailable"  # engine, detail
+    SERVE_MEMORY_SHORT = "serve.memory_short"  # need_gib, budget_gib, precision
+    SERVE_CARD_BUSY = "serve.card_busy"  # device, run_id, name, used_gib
+    SERVE_KEY_INVALID = "serve.key_invalid"  # detail
+    EXTERNAL_ENGINE_MISSING = "serve.external_missing"  # engine, path
+    EXTERNAL_ENGINE_OLD = "serve.external_old"  # engine, found, wanted
+    EXTERNAL_ENGINE_FAILED = "serve.external_failed"  # engine, detail
     # files and machine
     DISK_FULL = "disk.full"  # path, needed_bytes, free_bytes
     FOLDER_READ_ONLY = "folder.read_only"  # path

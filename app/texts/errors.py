@@ -267,6 +267,49 @@ ERRORS: dict[str, ErrorTexts] = {
         "生成引擎出错：{detail}",
         "请重新启动 API。如果再次出错，请换用更小的模型或更短的上下文。",
     ),
+    "serve.engine_unavailable": ErrorTexts(
+        "The engine {engine} cannot serve this model here: {detail}",
+        "Choose the engine “auto”, which takes one that can.",
+        "引擎 {engine} 无法在此提供该模型：{detail}",
+        "请将引擎设为“自动”，由程序选择可用的引擎。",
+    ),
+    "serve.memory_short": ErrorTexts(
+        "The model needs {need_gib} GiB in {precision}, but only {budget_gib} GiB may be used.",
+        "Choose a smaller precision such as 4bit, a smaller model, or close programs that use "
+        "the card.",
+        "该模型以 {precision} 加载需要 {need_gib} GiB，但可用显存只有 {budget_gib} GiB。",
+        "请选择更低的精度（如 4bit）、更小的模型，或关闭占用显卡的程序。",
+    ),
+    "serve.card_busy": ErrorTexts(
+        "The run “{name}” ({run_id}) uses {device} with {used_gib} GiB.",
+        "Pause or stop it, let the API use what is left, or choose another device.",
+        "运行“{name}”（{run_id}）正在使用 {device}，占用 {used_gib} GiB。",
+        "可以暂停或停止该运行、让 API 只使用剩余显存，或换用其他设备。",
+    ),
+    "serve.key_invalid": ErrorTexts(
+        "This API key cannot be made: {detail}",
+        "Give it a name of its own and limits above zero.",
+        "无法创建该 API 密钥：{detail}",
+        "请使用不重复的名称，并将各项限额设为大于零的值。",
+    ),
+    "serve.external_missing": ErrorTexts(
+        "{engine} was not found at {path}.",
+        "Choose the program on the Deploy page, or install it first.",
+        "在 {path} 未找到 {engine}。",
+        "请在部署页面选择该程序，或先完成安装。",
+    ),
+    "serve.external_old": ErrorTexts(
+        "{engine} {found} is too old; {wanted} or newer is needed.",
+        "Update it: older versions have known security holes.",
+        "{engine} {found} 版本过旧，需要 {wanted} 或更高版本。",
+        "请更新：旧版本存在已知的安全漏洞。",
+    ),
+    "serve.external_failed": ErrorTexts(
+        "{engine} ended before it was ready: {detail}",
+        "Its own words are in the run's log. A smaller model or another engine may help.",
+        "{engine} 在就绪之前退出：{detail}",
+        "其输出见该运行的日志。可尝试更小的模型或其他引擎。",
+    ),
     "disk.full": ErrorTexts(
         "The disk that holds {path} is full.",
         "Free some space, then go on. What was written before is whole.",

@@ -71,6 +71,37 @@ class RollBackCommand(Command):
     KIND: ClassVar[str] = "roll_back"
 
 
+class AdapterCommand(Command):
+    """Load or unload an adapter of a running server; no request is dropped."""
+
+    KIND: ClassVar[str] = "adapter"
+    load: str | None = None
+    """Folder; becomes the model name `base:name`."""
+    name: str = ""
+    """Short name; empty: the training run's name, else the folder's."""
+    unload: str | None = None
+    """Short or public name. Its open requests are finished first."""
+    default: str | None = None
+    """Short or public name (or the base's) that answers requests without a name from now on."""
+
+
+class CancelRequestCommand(Command):
+    """End one open request of a server; its client is told."""
+
+    KIND: ClassVar[str] = "cancel_request"
+    request_id: str = ""
+
+
+class SelfTestCommand(Command):
+    """Let a server measure what this machine can hold."""
+
+    KIND: ClassVar[str] = "self_test"
+    seconds: float = 20.0
+    prompt_tokens: int = 128
+    answer_tokens: int = 32
+    target_p99_ms: float = 500.0
+
+
 class UnknownCommand(Command):
     """A command that this worker is too old to know; it is refused by name."""
 
@@ -79,6 +110,6 @@ COMMAND_TYPES: dict[str, type[Command]] = {
     cls.KIND: cls
     for cls in (
         StopCommand, SaveCommand, PauseCommand, ContinueCommand, SetLearningRateCommand,
-        ExcludeCommand, RollBackCommand,
+        ExcludeCommand, RollBackCommand, AdapterCommand, CancelRequestCommand, SelfTestCommand,
     )
 }  # fmt: skip

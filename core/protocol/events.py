@@ -346,6 +346,64 @@ class ServeReady(Event):
     device: str = "cpu"
     dtype: str = "fp32"
     max_context_tokens: int = 0
+    engine_reason: str = ""
+    """Code of the sentence why this engine serves (`core.serving.choice`)."""
+    precision: str = ""
+    """As in the spec, chosen: fp32, bf16, fp16, 8bit, 4bit."""
+    adapters: tuple[str, ...] = ()
+    """Public model names with an adapter (`base:adapter`), those loaded now."""
+    cache_tokens: int = 0
+    """Tokens that the key-value cache can hold."""
+    max_batch_size: int = 0
+    memory_budget_gib: float = 0.0
+
+
+class ServeAdapters(Event):
+    """Adapters were loaded or unloaded while serving."""
+
+    KIND: ClassVar[str] = "serve.adapters"
+    adapters: tuple[str, ...] = ()
+    """All public names with an adapter, now."""
+    default: str = ""
+    """The model that answers requests that name none."""
+
+
+class ServeEngine(Event):
+    """The engine's process changed its state while the server lives."""
+
+    KIND: ClassVar[str] = "serve.engine"
+    state: str = ""
+    """"crashed", "restarting", "ready" or "given_up"."""
+    reason: str = ""
+    attempt: int = 0
+    retry_in_s: float = 0.0
+
+
+class ServeSelfTest(Event):
+    """What the server's test of itself found: one rate a line, the last says the verdict."""
+
+    KIND: ClassVar[str] = "serve.self_test"
+    phase: str = ""
+    """"running", "done" or "failed"."""
+    fraction: float = 0.0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    rate_qps: float = 0.0
+    """Poisson arrivals a second that were offered."""
+    completed: int = 0
+    refused: int = 0
+    ttft_p50_ms: float | None = None
+    ttft_p99_ms: float | None = None
+    latency_p50_ms: float | None = None
+    latency_p99_ms: float | None = None
+    tokens_per_second: float = 0.0
+    one_stream_tokens_per_second: float | None = None
+    memory_share: float | None = None
+    sustained_qps: float | None = None
+    """The highest rate that held P99 under the target; with phase "done"."""
+    physics_qps: float | None = None
+    """What bandwidth and arithmetic would allow; with phase "done", where they are known."""
+    detail: str = ""
 
 
 class ServeRequest(Event):
@@ -362,6 +420,31 @@ class ServeRequest(Event):
     total_ms: float = 0.0
     finish_reason: str | None = None
     streamed: bool = False
+    model: str = ""
+    """The public name that answered."""
+    key_name: str = ""
+    error_code: str = ""
+    """Stable word of the error body; empty for a success."""
+    queue_ms: float | None = None
+    cached_tokens: int = 0
+    """Prompt tokens that the prefix cache already knew."""
+    choices: int = 1
+
+
+class OpenRequest(BaseModel):
+    """A request that is not answered yet. Never holds its text."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    request_id: str = ""
+    route: str = ""
+    model: str = ""
+    key_name: str = ""
+    state: str = "queued"
+    """"queued", "reading" (its prompt) or "writing"."""
+    age_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class ServeStats(Event):
@@ -381,6 +464,21 @@ class ServeStats(Event):
     latency_p99_ms: float | None = None
     tokens_per_second: float = 0.0
     memory_gib: float = 0.0
+    """Of the engine's process: the card's memory, else main memory."""
+    ttft_p99_ms: float | None = None
+    latency_p95_ms: float | None = None
+    inter_token_p50_ms: float | None = None
+    prompt_tokens_per_second: float = 0.0
+    cache_tokens: int = 0
+    cache_capacity_tokens: int = 0
+    prefix_hit_share: float | None = None
+    """Of the prompt tokens of the window, those that the prefix cache knew."""
+    memory_share: float | None = None
+    """Of the card's memory, all its users together (NVML)."""
+    errors_by_reason: dict[str, int] = {}
+    """Error code to count, since the start."""
+    open_requests: tuple[OpenRequest, ...] = ()
+    """What runs or waits now, the oldest first, at most 50."""
 
 
 class DownloadProgress(Event):
@@ -418,6 +516,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         RunStarted, PhaseChanged, TrainPlanned, DryRunDone, TrainStep, EvalDone, CheckpointSaved,
         RolledBack, LearningRateChanged, SamplesExcluded, MemoryRanOut,
         ArtifactSaved, SampleGenerated, AlarmRaised, AlarmCleared, ResourceSampled,
-        CommandAcknowledged, ServeReady, ServeRequest, ServeStats, DownloadProgress, RunFinished,
+        CommandAcknowledged, ServeReady, ServeAdapters, ServeEngine, ServeSelfTest, ServeRequest,
+        ServeStats, DownloadProgress, RunFinished,
     )
 }  # fmt: skip

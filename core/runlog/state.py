@@ -31,8 +31,11 @@ from core.protocol.events import (
     RunStarted,
     SampleGenerated,
     SamplesExcluded,
+    ServeAdapters,
+    ServeEngine,
     ServeReady,
     ServeRequest,
+    ServeSelfTest,
     ServeStats,
     TrainPlanned,
     TrainStep,
@@ -92,6 +95,14 @@ class RunState:
     resources: ResourceSampled | None = None
     ready: ServeReady | None = None
     stats: ServeStats | None = None
+    adapters: tuple[str, ...] = ()
+    """Public model names with an adapter that a server has loaded now."""
+    default_model: str = ""
+    engine: ServeEngine | None = None
+    """The last thing that happened to a server's engine."""
+    self_test: ServeSelfTest | None = None
+    self_test_rates: tuple[ServeSelfTest, ...] = ()
+    """Of the last self-test, in order; begins anew with each."""
     requests: tuple[ServeRequest, ...] = ()
     download: DownloadProgress | None = None
     acknowledged: frozenset[str] = frozenset()
@@ -193,7 +204,22 @@ def _changes(state: RunState, event: Event) -> dict[str, Any]:
         case MemoryRanOut():
             return {"memory_ran_out": (*state.memory_ran_out, event)}
         case ServeReady():
-            return {"ready": event}
+            return {
+                "ready": event,
+                "adapters": event.adapters,
+                "default_model": event.model_id,
+                "engine": None,
+            }
+        case ServeAdapters():
+            return {"adapters": event.adapters, "default_model": event.default}
+        case ServeEngine():
+            return {"engine": event}
+        case ServeSelfTest():
+            anew = state.self_test is None or state.self_test.phase != "running"
+            return {
+                "self_test": event,
+                "self_test_rates": (*(() if anew else state.self_test_rates), event),
+            }
         case DownloadProgress():
             return {"download": event}
         case RunFinished():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
+
+from core.config.serve import ServeSpec
 
 FinishReason = Literal["stop", "length"]
 Progress = Callable[[str, float | None, str], None]
@@ -33,6 +35,12 @@ class SamplingParams:
     logprobs: int | None = None
     """How many alternatives to report a token; 0 reports the chosen one only."""
     logit_bias: tuple[tuple[int, float], ...] = ()
+    grammar: str | None = None
+    """What the answer must obey: a JSON schema as text, or "json_object"."""
+    prompt_logprobs: int | None = None
+    """As `logprobs`, of the prompt's own tokens; `max_new_tokens` may then be 0."""
+    embed: bool = False
+    """No answer: the mean of the last hidden states over the prompt, unit length."""
 
     @property
     def greedy(self) -> bool:
@@ -72,6 +80,18 @@ class TokenEvent:
     is_stop_token: bool = False
     """An end token: counted in the usage, never part of the text."""
     logprob: TokenLogprob | None = None
+    cached_tokens: int = 0
+    """On an answer's first event: prompt tokens that the prefix cache already knew."""
+    queue_ms: float | None = None
+    """On an answer's first event: how long it waited for its turn."""
+    prompt_logprobs: tuple[TokenLogprob | None, ...] | None = None
+    """On the first event, when asked for: one a prompt token, None for the very first."""
+    embedding: tuple[float, ...] | None = None
+    """The only event of an `embed` request has it; its `token` is -1."""
+
+
+NO_TOKEN = -1
+"""`TokenEvent.token` of an event that carries no token (an embedding, `max_new_tokens` 0)."""
 
 
 class EngineError(Exception):
@@ -191,3 +211,66 @@ class Engine(Protocol):
 
     def unload(self) -> None:
         """Stop the loop and give memory back."""
+
+
+@dataclass(frozen=True)
+class AdapterChange:
+    """What `change_adapters` does; names are the engine's (short) ones."""
+
+    load: tuple[tuple[str, str], ...] = ()
+    """(name, folder)."""
+    unload: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer as the engine's process knows it."""
+
+    id: int
+    prompt: list[int]
+    params: SamplingParams
+    adapter: str | None = None
+    namespace: str = ""
+    """Prefixes are shared within it only: one a key, so that timing tells nothing across keys."""
+
+
+Output = tuple[int, TokenEvent | EngineError]
+"""Id of the request, and what happened to it."""
+
+
+@runtime_checkable
+class EngineCore(Protocol):
+    """What runs in the engine's process: one thread, no event loop, no text."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has anything to do."""
+
+    def load(self, spec: ServeSpec, progress: Progress) -> ModelFacts:
+        """Read the model in, size the cache, warm up. Blocks.
+
+        Raises:
+            AppError: `model.*`, `adapter.*`, `serve.memory_short`.
+        """
+
+    def add(self, request: Request) -> None:
+        """Queue one answer; never blocks."""
+
+    def cancel(self, ids: Collection[int]) -> None:
+        """Drop answers; their places are free within two steps. Unknown ids are harmless."""
+
+    def step(self) -> list[Output]:
+        """One pass; returns what is ready, of this pass or of the one before."""
+
+    def stats(self) -> EngineStats:
+        """State now; cheap."""
+
+    def change_adapters(self, change: AdapterChange) -> ModelFacts:
+        """Load and unload between two steps; an unloaded one has no open answers any more.
+
+        Raises:
+            AppError: `adapter.*`; then nothing has changed.
+        """
+
+    def unload(self) -> None:
+        """Give memory back."""

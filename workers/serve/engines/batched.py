@@ -47,7 +47,7 @@ class BatchedEngine:
     """Engine protocol over `model.forward` with a cache of ragged rows."""
 
     def __init__(self, spec: ServeSpec) -> None:
-        self._spec = spec
+        self._spec = spec.model_copy(update={"max_batch_size": spec.max_batch_size or 16})
         self._lanes: dict[str | None, Lane] = {}
         self._waiting: deque[Ticket] = deque()
         self._cancelled: set[Ticket] = set()
