@@ -1,0 +1,1 @@
+"""The default engine: continuous batching of our own over the modules that transformers loads."""
