@@ -21,7 +21,7 @@ def test_a_chat_over_a_base_without_template_uses_the_adapters(tmp_path: Path) -
     adapter = make_adapter(model, tmp_path / "law")
     (adapter / "chat_template.jinja").write_text(FALLBACK_TEMPLATE, encoding="utf-8")
     with serving(tmp_path, model, adapter=str(adapter)) as server, server.client() as client:
-        for name in ("tiny+law", "law", "tiny"):
+        for name in ("tiny:law", "law", "tiny"):
             answer = client.post("/v1/chat/completions", json=CHAT | {"model": name})
             assert answer.status_code == 200, answer.text
             assert answer.json()["usage"]["completion_tokens"] == 4

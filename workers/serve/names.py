@@ -37,7 +37,7 @@ def model_ids(
     """Public name to the engine's adapter name; the first is the default."""
     base = base_id(document, spec)
     label = adapter_label(spec.adapter) if spec.adapter else ""
-    return {(f"{base}+{label}" if name else base): name for name in adapters}
+    return {(f"{base}:{label}" if name else base): name for name in adapters}
 
 
 def aliases(spec: ServeSpec, ids: dict[str, str | None]) -> dict[str, str]:

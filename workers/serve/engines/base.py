@@ -10,6 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 from core.config.serve import ServeSpec
 
 FinishReason = Literal["stop", "length"]
+Feature = Literal["grammar", "prompt_logprobs", "embeddings"]
+"""What not every engine can do; the API refuses with 400 what is not in `ModelFacts.features`."""
 Progress = Callable[[str, float | None, str], None]
 """Called with a phase of `run.phase`, its fraction (0 to 1, or None) and a detail."""
 
@@ -119,6 +121,8 @@ class ModelFacts:
     eos_token_ids: frozenset[int]
     adapters: tuple[str | None, ...]
     """What `submit` accepts: None is the base model."""
+    features: frozenset[Feature] = frozenset()
+    """Empty for an engine that can only write on."""
 
 
 @dataclass(frozen=True)
