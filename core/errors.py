@@ -66,6 +66,7 @@ class ErrorCode(StrEnum):
     SERVE_MEMORY_SHORT = "serve.memory_short"  # need_gib, budget_gib, precision
     SERVE_CARD_BUSY = "serve.card_busy"  # device, run_id, name, used_gib
     SERVE_KEY_INVALID = "serve.key_invalid"  # detail
+    SERVE_KEY_UNKNOWN = "serve.key_unknown"  # name
     EXTERNAL_ENGINE_MISSING = "serve.external_missing"  # engine, path
     EXTERNAL_ENGINE_OLD = "serve.external_old"  # engine, found, wanted
     EXTERNAL_ENGINE_FAILED = "serve.external_failed"  # engine, detail

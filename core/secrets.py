@@ -29,20 +29,20 @@ def api_key(home: Home) -> str:
     path = home.api_key_file
     if key := _read(path):
         return key
-    with _makers_turn(path.parent):
+    with makers_turn(path.parent):
         # Again: another may have made it between the look and the turn. Nothing is removed first,
         # so a key that somebody was told stays.
         return _read(path) or _write(path)
 
 
 def new_api_key(home: Home) -> str:
-    """Replace the key; servers that run keep the old one until they are started again.
+    """Replace the key; servers that run refuse the old one within a second.
 
     Raises:
         AppError: `disk.full` or `folder.read_only`.
     """
     path = home.api_key_file
-    with _makers_turn(path.parent):
+    with makers_turn(path.parent):
         return _write(path)
 
 
@@ -63,7 +63,7 @@ def _write(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _makers_turn(folder: Path) -> Iterator[None]:
+def makers_turn(folder: Path) -> Iterator[None]:
     """One maker of keys at a time; the system gives the turn on when its holder dies."""
     _private_folder(folder)
     with atomic_io.disk_errors(folder):

@@ -292,6 +292,12 @@ ERRORS: dict[str, ErrorTexts] = {
         "无法创建该 API 密钥：{detail}",
         "请使用不重复的名称，并将各项限额设为大于零的值。",
     ),
+    "serve.key_unknown": ErrorTexts(
+        "There is no API key {name}.",
+        "`deepdeck keys list` and the Deploy page show the keys that exist.",
+        "没有名为 {name} 的 API 密钥。",
+        "可用 `deepdeck keys list` 或在部署页面查看现有密钥。",
+    ),
     "serve.external_missing": ErrorTexts(
         "{engine} was not found at {path}.",
         "Choose the program on the Deploy page, or install it first.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 RETRY_AFTER_S = 2
+"""When nothing better is known."""
 
 _TYPES = {
     400: "invalid_request_error",
@@ -15,9 +17,11 @@ _TYPES = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "invalid_request_error",
     413: "invalid_request_error",
     415: "invalid_request_error",
     429: "rate_limit_error",
+    431: "invalid_request_error",
     503: "service_unavailable_error",
 }
 
@@ -30,13 +34,21 @@ class ApiError(Exception):
         message: what is wrong and what would be right, for people.
         param: the field at fault.
         code: stable word for programs.
+        retry_after_s: with 429 and 503, when to come again.
     """
 
     def __init__(
-        self, status: int, message: str, *, param: str | None = None, code: str | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: float = RETRY_AFTER_S,
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.param, self.code = status, message, param, code
+        self.retry_after_s = retry_after_s
 
     def body(self) -> dict[str, Any]:
         """The JSON document."""
@@ -51,7 +63,9 @@ class ApiError(Exception):
 
     def response(self) -> JSONResponse:
         """The whole HTTP answer; 429 and 503 say when to come again."""
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if self.status in (429, 503) else {}
+        headers = {}
+        if self.status in (429, 503):
+            headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_s)))
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(), self.status, headers)
@@ -62,9 +76,9 @@ def bad_value(message: str, param: str | None = None) -> ApiError:
     return ApiError(400, message, param=param, code="invalid_value")
 
 
-def unavailable(message: str, code: str) -> ApiError:
+def unavailable(message: str, code: str, retry_after_s: float = RETRY_AFTER_S) -> ApiError:
     """A request that may succeed later."""
-    return ApiError(503, message, code=code)
+    return ApiError(503, message, code=code, retry_after_s=retry_after_s)
 
 
 def from_validation(error: ValidationError) -> ApiError:
