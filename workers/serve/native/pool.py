@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-PAGE_TOKENS = 16
-"""Small pages waste little at a row's end; kernels read whole pages."""
-SCRATCH_PAGE = 0
-"""Never handed out: padding rows of a recorded graph write there."""
+from workers.serve.native.constants import PAGE_TOKENS, SCRATCH_PAGE
+
+__all__ = ["PAGE_TOKENS", "SCRATCH_PAGE", "KvLayout", "KvPool"]
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,10 @@ class KvPool:
             tensor.zero_()
 
     def _zeros(self, *width: int) -> Tensor:
-        # Zeros, since a masked score of a slot never written is still multiplied with its value;
-        # on a processor the pages of fresh zeros take no memory until they are written.
-        return torch.zeros(
-            (self.pages, self.page_size, *width), dtype=self.layout.dtype, device=self.device
-        )
+        """Zeros: a masked score of a slot never written is still multiplied with its value."""
+        shape = (self.pages, self.page_size, *width)
+        if self.device.type != "cpu":
+            return torch.zeros(shape, dtype=self.layout.dtype, device=self.device)
+        # The system's zeros take no memory until they are written; torch's do.
+        plain = np.zeros(math.prod(shape) * self.layout.dtype.itemsize, dtype=np.uint8)
+        return torch.from_numpy(plain).view(self.layout.dtype).view(shape)
