@@ -18,14 +18,18 @@ def _new_id() -> str:
 
 
 class QueueItem(BaseModel):
-    """One training that waits, or what became of it."""
+    """One training, or one server, that waits, or what became of it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     item_id: str = Field(default_factory=_new_id)
     name: str = ""
+    job: str = "train"
+    """"train" or "serve"."""
     spec: dict[str, Any] = {}
-    """Values of a `TrainSpec`, absolute paths; empty when `resume` is named."""
+    """Values of a `TrainSpec` or `ServeSpec`, absolute paths; empty when `resume` is named."""
+    alone: bool = False
+    """A training that waits also until no server is on its card."""
     resume: str = ""
     """A run that goes on from its checkpoint instead of a new one."""
     added_utc: float = 0.0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from core.config.serve import ServeSpec
 from core.config.train import TrainSpec
 from core.errors import AppError, ErrorInfo
 from core.queue.devices import choose_device, devices_of
@@ -16,13 +17,16 @@ from core.supervisor import RunView
 
 
 class Starts(Protocol):
-    """What the scheduler needs of the train service."""
+    """What the scheduler needs of the services."""
 
     def start(self, spec: TrainSpec) -> RunView:
         """Begin a new run."""
 
     def resume(self, run_id: str) -> RunView:
         """Go on with an old one."""
+
+    def serve(self, spec: ServeSpec) -> RunView:
+        """Start a server."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,11 @@ class QueueTick:
 
 @dataclass(frozen=True)
 class _Busy:
-    """A training that is alive, and what it was asked to run on."""
+    """A run that is alive, and what it was asked to run on."""
 
     run_id: str
     devices: frozenset[str]
+    job: str = "train"
 
 
 class QueueScheduler:
@@ -78,8 +83,10 @@ class QueueScheduler:
             return None
         cards, busy = self._cards(), self._alive()
         for item in queue.waiting:
-            device = choose_device(*_wish(self._spec(item)), cards, _taken(busy))
-            if device is not None and not item.resume:
+            if item.resume or item.job == "serve":
+                continue  # those need no check that takes long
+            device = choose_device(*_wish(item.spec), cards, _taken(busy, item))
+            if device is not None:
                 return item.model_copy(update={"spec": {**item.spec, "device": device}})
         return None
 
@@ -110,7 +117,8 @@ class QueueScheduler:
 
     def _alive(self) -> list[_Busy]:
         cards = self._cards()
-        return [self._busy(s, cards) for s in self._runs() if s.job == "train" and s.alive]
+        jobs = ("train", "serve")
+        return [self._busy(s, cards) for s in self._runs() if s.job in jobs and s.alive]
 
     def _work(self, ready: Callable[[TrainSpec], bool]) -> QueueTick:
         self._note_ends({s.run_id: s for s in self._runs()})
@@ -119,13 +127,14 @@ class QueueScheduler:
         failed: list[QueueItem] = []
         queue = self._store.read()
         for item in () if queue.held else queue.waiting:
-            device = choose_device(*_wish(self._spec(item)), cards, _taken(busy))
+            device = choose_device(*_wish(self._spec(item)), cards, _taken(busy, item))
             if device is None:
                 continue  # a later one may want another card
             view = self._start(item, device, failed, ready)
             if view is not None:
                 started.append(view)
-                busy.append(_Busy(view.run_id, devices_of(device, _processes(item.spec), cards)))
+                devices = devices_of(device, _processes(item.spec), cards)
+                busy.append(_Busy(view.run_id, devices))  # for this look, servers too: one a card
         return QueueTick(tuple(started), tuple(failed), self._finished())
 
     def _note_ends(self, summaries: dict[str, RunSummary]) -> None:
@@ -150,6 +159,8 @@ class QueueScheduler:
         try:
             if item.resume:
                 view = self._service.resume(item.resume)
+            elif item.job == "serve":
+                view = self._service.serve(ServeSpec.parse({**item.spec, "device": device}))
             else:
                 spec = TrainSpec.parse({**item.spec, "device": device})
                 if not ready(spec):
@@ -175,7 +186,7 @@ class QueueScheduler:
 
     def _busy(self, summary: RunSummary, cards: int) -> _Busy:
         spec = self._document(summary.run_id).get("spec") or {}
-        return _Busy(summary.run_id, devices_of(*_wish(spec), cards))
+        return _Busy(summary.run_id, devices_of(*_wish(spec), cards), summary.job)
 
     def _spec(self, item: QueueItem) -> dict[str, Any]:
         if not item.resume:
@@ -191,5 +202,6 @@ def _processes(spec: dict[str, Any]) -> int:
     return int((spec.get("parallel") or {}).get("nproc_per_node") or 1)
 
 
-def _taken(busy: list[_Busy]) -> set[str]:
-    return {name for one in busy for name in one.devices}
+def _taken(busy: list[_Busy], item: QueueItem) -> set[str]:
+    """Devices that `item` must wait for: a server is only in the way of who wants to be alone."""
+    return {n for one in busy if one.job == "train" or item.alone for n in one.devices}

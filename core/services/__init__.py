@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from core.services.queue import QueueService
     from core.services.runs import RunsService
     from core.services.serve import ServeService
+    from core.services.serve_arbiter import ServeArbiter
+    from core.services.serve_control import ServeControl
     from core.services.train import TrainService
     from core.services.train_export import ExportService
     from core.supervisor import Supervisor
@@ -54,7 +56,21 @@ class Services:
         """Trainings that wait for a card."""
         from core.services.queue import QueueService
 
-        return QueueService(self.home, self.train, self.runs)
+        return QueueService(self.home, self.train, self.runs, self.serve)
+
+    @cached_property
+    def arbiter(self) -> ServeArbiter:
+        """Who is on a card before something is started there."""
+        from core.services.serve_arbiter import ServeArbiter
+
+        return ServeArbiter(self.home, self.supervisor, self.models)
+
+    @cached_property
+    def server(self) -> ServeControl:
+        """What can be asked of a server that runs."""
+        from core.services.serve_control import ServeControl
+
+        return ServeControl(self.home, self.supervisor)
 
 
 def build(home: Home) -> Services:

@@ -70,7 +70,7 @@ def measures(spec: TrainSpec, shape: ModelShape | None, dataset: Dataset) -> tup
 
 def card_of(spec: TrainSpec, cards: list[GpuSample]) -> GpuSample | None:
     """The card that a spec would train on; None for the processor."""
-    if spec.device == "cpu" or not cards or not _torch_has_cuda():
+    if spec.device == "cpu" or not cards or not torch_has_cuda():
         return None
     number = spec.device.partition(":")[2]
     wanted = int(number) if number else _first_visible()
@@ -137,7 +137,7 @@ def _first_visible() -> int:
     return int(first) if first.isdigit() else 0
 
 
-def _torch_has_cuda() -> bool:
+def torch_has_cuda() -> bool:
     """By its version alone: importing torch takes seconds."""
     try:
         return "+cpu" not in metadata.version("torch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from core.config.serve import ServeSpec
 from core.config.train import TrainSpec
 from core.errors import ErrorCode, ErrorInfo, UsageError
 from core.hardware import gpu_backend
@@ -11,6 +12,7 @@ from core.paths import Home
 from core.queue import After, Queue, QueueItem, QueueScheduler, QueueStore, QueueTick
 from core.runlog.run_dir import RunDir
 from core.services.runs import RunsService
+from core.services.serve import ServeService
 from core.services.train import TrainPlanPreview, TrainService
 from core.supervisor import RunView
 
@@ -18,10 +20,17 @@ from core.supervisor import RunView
 class QueueService:
     """One training a card; the rest waits in the order it came."""
 
-    def __init__(self, home: Home, train: TrainService, runs: RunsService) -> None:
+    def __init__(
+        self,
+        home: Home,
+        train: TrainService,
+        runs: RunsService,
+        serve: ServeService | None = None,
+    ) -> None:
         self._home = home
         self._train = train
-        self._starter = _Starter(train)
+        self._serve = serve
+        self._starter = _Starter(train, serve)
         self._store = QueueStore(home)
         self._gpus = gpu_backend
         self._scheduler = QueueScheduler(
@@ -32,8 +41,12 @@ class QueueService:
         """What waits, runs and has ended."""
         return self._store.read()
 
-    def add(self, spec: TrainSpec) -> QueueItem:
+    def add(self, spec: TrainSpec, *, alone: bool = False) -> QueueItem:
         """Check a spec now, so that it does not fail in the night, and put it behind the others.
+
+        Args:
+            spec: the training.
+            alone: wait also until no server is on its card.
 
         Raises:
             SpecProblems: as `TrainService.prepare`.
@@ -42,7 +55,21 @@ class QueueService:
         plan = self._train.prepare(spec)
         name = spec.name or f"{plan.model.name} · {plan.dataset.name}"
         values = plan.spec.model_dump(mode="json")
-        return self._append(QueueItem(name=name, spec=values, added_utc=time.time()))
+        item = QueueItem(name=name, spec=values, added_utc=time.time(), alone=alone)
+        return self._append(item)
+
+    def add_server(self, spec: ServeSpec, name: str = "") -> QueueItem:
+        """Let a server start by itself when no training is on its card any more.
+
+        Raises:
+            UsageError: as `ServeService.prepare`.
+            AppError: `disk.full`, `folder.read_only`.
+        """
+        assert self._serve is not None
+        values = self._serve.prepare(spec).model_dump(mode="json") | {"model": spec.model}
+        return self._append(
+            QueueItem(name=name or spec.model, job="serve", spec=values, added_utc=time.time())
+        )
 
     def add_resume(self, run_id: str) -> QueueItem:
         """Let a stopped run go on when its card is free.
@@ -125,8 +152,9 @@ class QueueService:
 class _Starter:
     """Starts through the train service, with the plan at hand where it is the right one."""
 
-    def __init__(self, train: TrainService) -> None:
+    def __init__(self, train: TrainService, serve: ServeService | None = None) -> None:
         self._train = train
+        self._serve = serve
         self.plan: TrainPlanPreview | None = None
 
     def start(self, spec: TrainSpec) -> RunView:
@@ -135,3 +163,7 @@ class _Starter:
 
     def resume(self, run_id: str) -> RunView:
         return self._train.resume(run_id)
+
+    def serve(self, spec: ServeSpec) -> RunView:
+        assert self._serve is not None
+        return self._serve.start(spec)

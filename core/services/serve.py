@@ -43,9 +43,12 @@ class ServeService:
                 `serve.host_unavailable`.
         """
         model = self._models.resolve(spec.model)
-        adapter = self._adapter(spec.adapter) if spec.adapter else None
+        adapter = str(adapter_folder(self._home, spec.adapter)) if spec.adapter else None
+        more = dict.fromkeys(str(adapter_folder(self._home, a)) for a in spec.adapters)
+        more.pop(str(adapter), None)
         check_address(spec.host, spec.port)
-        return spec.model_copy(update={"model": model_reference(model), "adapter": adapter})
+        changes = {"model": model_reference(model), "adapter": adapter, "adapters": tuple(more)}
+        return spec.model_copy(update=changes)
 
     def start(self, spec: ServeSpec) -> RunView:
         """Prepare, make the run folder and the key, and start the worker.
@@ -62,16 +65,21 @@ class ServeService:
         run = RunDir.create(self._home.runs, new_run_id("serve", model.id), document)
         return self._supervisor.start(run, WORKER_MODULE)
 
-    def _adapter(self, adapter: str) -> str:
-        """The adapter folder that a path or the id of a training run means."""
-        named = self._home.runs / adapter / "adapter"
-        is_id = Path(adapter).name == adapter
-        folder = named if is_id and named.is_dir() else Path(adapter).expanduser().resolve()
-        if (folder / "adapter").is_dir():  # the run's folder was given
-            folder = folder / "adapter"
-        if not (folder / "adapter_config.json").is_file():
-            raise UsageError(ErrorCode.ADAPTER_NOT_FOUND, path=adapter)
-        return str(folder)
+
+def adapter_folder(home: Home, adapter: str) -> Path:
+    """The adapter folder that a path or the id of a training run means.
+
+    Raises:
+        UsageError: `adapter.not_found`.
+    """
+    named = home.runs / adapter / "adapter"
+    is_id = Path(adapter).name == adapter
+    folder = named if is_id and named.is_dir() else Path(adapter).expanduser().resolve()
+    if (folder / "adapter").is_dir():  # the run's folder was given
+        folder = folder / "adapter"
+    if not (folder / "adapter_config.json").is_file():
+        raise UsageError(ErrorCode.ADAPTER_NOT_FOUND, path=adapter)
+    return folder
 
 
 def check_address(host: str, port: int) -> None:

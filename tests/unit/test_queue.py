@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from core.config.serve import ServeSpec
 from core.config.train import TrainSpec
 from core.errors import AppError, ErrorCode
 from core.hardware import power
@@ -43,12 +44,22 @@ class Shop:
         self.alive.add(run_id)
         return type("View", (), {"run_id": run_id})
 
+    def serve(self, spec: ServeSpec) -> Any:
+        run_id = f"api-{len(self.documents)}"
+        self.documents[run_id] = {"spec": spec.model_dump(mode="json")}
+        self.alive.add(run_id)
+        return type("View", (), {"run_id": run_id})
+
     def runs(self) -> list[RunSummary]:
         return [
-            RunSummary(i, job="train", status="running" if i in self.alive else "completed",
-                       alive=i in self.alive)
+            RunSummary(
+                i,
+                job="serve" if i.startswith("api") else "train",
+                status="running" if i in self.alive else "completed",
+                alive=i in self.alive,
+            )
             for i in self.documents
-        ]  # fmt: skip
+        ]
 
     def device(self, run_id: str) -> str:
         return str(self.documents[run_id]["spec"]["device"])
@@ -208,3 +219,33 @@ def test_a_refused_shut_down_is_an_error_with_a_code(monkeypatch: pytest.MonkeyP
         power.perform("shut_down", run=lambda words: 1)
     assert e.value.code is ErrorCode.POWER_REFUSED
     power.perform("shut_down", run=lambda words: 0)
+
+
+def api(**spec: Any) -> QueueItem:
+    return QueueItem(name="api", job="serve", spec={"model": "m", **spec})
+
+
+def test_a_server_waits_for_the_training_on_its_card_and_then_starts(tmp_path: Path) -> None:
+    shop = Shop()
+    shop.start(TrainSpec(model="m", data="d", device="cuda:0"))
+    work, store = scheduler(tmp_path, shop)
+    fill(store, api(device="cuda:0"))
+    assert work.startable() is None  # nothing that a window would have to check first
+    assert work.tick().started == ()
+    shop.alive.clear()
+    assert [v.run_id for v in work.tick().started] == ["api-1"]
+
+
+def test_a_server_is_in_the_way_only_of_a_training_that_wants_to_be_alone(tmp_path: Path) -> None:
+    shop = Shop()
+    shop.serve(ServeSpec(model="m", device="cuda:0"))
+    work, store = scheduler(tmp_path, shop)
+    fill(store, item("alone").model_copy(update={"alone": True}), item("any"))
+    work.tick()
+    assert [(i.name, i.state) for i in store.read().items] == [
+        ("alone", "waiting"),
+        ("any", "started"),
+    ]
+    shop.alive.clear()
+    work.tick()
+    assert {i.name: i.state for i in store.read().items}["alone"] == "started"

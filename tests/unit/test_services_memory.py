@@ -54,7 +54,7 @@ def test_a_preview_says_what_memory_a_training_needs(home: Home, data: Path) -> 
 def test_a_model_too_large_for_the_card_is_told_with_who_is_in_the_way(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_torch_has_cuda", lambda: True)
+    monkeypatch.setattr(memory, "torch_has_cuda", lambda: True)
     dataset = open_dataset(data)
     spec = spec_of(data, load_in_4bit=True, gradient_checkpointing="full", seq_len=4096)
     found = memory.forecast(spec, shape_of(DEEPSEEK_7B), dataset, cards=[CARD])
