@@ -139,7 +139,7 @@ def test_pages_come_in_one_run_where_one_is_long_enough() -> None:
     pages.release(second)
     assert pages.take(6) == list(range(17, 23)), "the gap of four is too small"
     assert pages.take(3) == [5, 6, 7], "the smallest gap that is large enough"
-    assert pages.take(2, after=third[-1]) == [23, 24], "behind the third row begins the second take"
+    assert pages.take(2, after=third[-1]) == [23, 24], "page 17 is held"
     assert pages.take(9) == [*range(25, 33), 8], "no run is long enough: the longest, then the rest"
 
 
