@@ -33,6 +33,7 @@ class ErrorCode(StrEnum):
     MODEL_ALREADY_EXISTS = "model.already_exists"  # model
     ADAPTER_NOT_FOUND = "adapter.not_found"  # path
     ADAPTER_MISMATCH = "adapter.mismatch"  # path, detail
+    ADAPTER_UNSUPPORTED = "adapter.unsupported"  # path, reason (DoRA and the like)
     # data
     DATA_NOT_FOUND = "data.not_found"  # path
     DATA_EMPTY = "data.empty"  # path

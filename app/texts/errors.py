@@ -112,6 +112,12 @@ ERRORS: dict[str, ErrorTexts] = {
         "{path} 中的适配器与所选模型不匹配：{detail}",
         "请与训练时使用的基础模型搭配使用。",
     ),
+    "adapter.unsupported": ErrorTexts(
+        "The adapter in {path} cannot be served beside the model: {reason}.",
+        "Merge it into the weights: choose “merge adapter”, or export the merged model.",
+        "{path} 中的适配器无法与模型并行提供服务：{reason}。",
+        "请将其合并到权重中：选择“合并适配器”，或导出合并后的模型。",
+    ),
     "data.not_found": ErrorTexts(
         "There is no data at {path}.",
         "Check the path, or choose the bundled sample dataset.",
