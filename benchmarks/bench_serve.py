@@ -24,6 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from serve_models import SHAPES, random_model
 from serve_sides import Side, deepdeck, line, load_apart, locked_generate, transformers_serve
 
+_KEPT = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "rms_norm_eps",
+         "num_attention_heads", "num_key_value_heads", "max_position_embeddings",
+         "rope_parameters", "tie_word_embeddings", "bos_token_id", "pad_token_id")  # fmt: skip
+
 
 def main() -> None:
     args = arguments()
@@ -63,13 +67,16 @@ def measure(name: str, side: Side, model: Path, args: argparse.Namespace) -> Non
 
 
 def endless_copy(source: Path, target: Path) -> Path:
-    """A folder of safetensors in float32 whose generation never ends by itself."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """A Llama-shaped model as a folder in float32 whose generation never ends by itself."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
     from workers.serve.engines.sources import source_arguments
 
     place, arguments = source_arguments(source)
-    model = AutoModelForCausalLM.from_pretrained(place, dtype="float32", **arguments)
+    loaded = AutoModelForCausalLM.from_pretrained(place, dtype="float32", **arguments)
+    config = LlamaConfig(**{k: getattr(loaded.config, k) for k in _KEPT})
+    model = AutoModelForCausalLM.from_config(config, dtype="float32")
+    model.load_state_dict(loaded.state_dict())  # a model that came out of GGUF refuses to be saved
     model.config.eos_token_id = model.generation_config.eos_token_id = None
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(place, **arguments).save_pretrained(target)
