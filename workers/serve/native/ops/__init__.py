@@ -4,3 +4,99 @@
 functions of the same names and signatures, and may offer `suits_<name>` with the same arguments:
 a cheap look at shapes and types, never at values, that says whether the kernel takes them.
 """
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+
+from workers.serve.native.ops import reference
+from workers.train.fast.support import kernels_run_on
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
+
+_KERNELS = {
+    "rms_norm": "triton_norm",
+    "add_rms_norm": "triton_norm",
+    "silu_mul": "triton_silu",
+    "rope_and_store": "triton_rope",
+    "paged_attention": "triton_attention",
+    "latent_attention": "triton_latent",
+    "linear": "triton_linear",
+    "linear_int8": "triton_linear",
+    "linear_nf4": "triton_linear",
+}
+"""Operations that have a kernel, and the module it is in."""
+
+
+def _always(*_: Any, **__: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    run: Callable[..., Any]
+    suits: Callable[..., bool]
+
+
+def kernel_of(name: str, *args: Any, **kwargs: Any) -> Callable[..., Any] | None:
+    """The kernel that takes these arguments of operation `name`, or None.
+
+    The first argument is a tensor on the device that matters.
+    """
+    kernel = _kernel(name, args[0].device)
+    if kernel is None or not kernel.suits(*args, **kwargs):
+        return None
+    return kernel.run
+
+
+@functools.cache
+def _kernel(name: str, device: torch.device) -> _Kernel | None:
+    if device.type != "cuda" or not kernels_run_on(torch.empty(0, device=device)):
+        return None
+    where = f"{__name__}.{_KERNELS[name]}"
+    if importlib.util.find_spec(where) is None:
+        return None
+    try:
+        module = importlib.import_module(where)
+    except Exception:  # noqa: BLE001 - a kernel that does not even import is no kernel
+        _log.warning("no kernel for %s", name, exc_info=True)
+        return None
+    return _Kernel(getattr(module, name), getattr(module, f"suits_{name}", _always))
+
+
+def _fastest(plain: Callable[P, R]) -> Callable[P, R]:
+    """The operation by its kernel where there is one for the arguments, else as in `reference`."""
+    name = plain.__name__
+
+    @functools.wraps(plain)
+    def operation(*args: P.args, **kwargs: P.kwargs) -> R:
+        run = kernel_of(name, *args, **kwargs)
+        return plain(*args, **kwargs) if run is None else run(*args, **kwargs)
+
+    return operation
+
+
+rms_norm = _fastest(reference.rms_norm)
+add_rms_norm = _fastest(reference.add_rms_norm)
+rope_and_store = _fastest(reference.rope_and_store)
+silu_mul = _fastest(reference.silu_mul)
+paged_attention = _fastest(reference.paged_attention)
+latent_attention = _fastest(reference.latent_attention)
+linear = _fastest(reference.linear)
+linear_int8 = _fastest(reference.linear_int8)
+linear_nf4 = _fastest(reference.linear_nf4)
+
+
+def records(device: torch.device) -> bool:
+    """Whether passes on this device can be recorded: attention must not look at the host."""
+    return _kernel("paged_attention", device) is not None
