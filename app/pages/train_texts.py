@@ -47,7 +47,7 @@ class TrainTexts(QObject):
             return []
         batch = plan.spec.per_device_train_batch_size * plan.spec.gradient_accumulation_steps
         facts = [
-            (self.tr("Steps"), f"{plan.total_steps:,}"),
+            (self.tr("Steps"), self._steps(plan)),
             (self.tr("Passes"), f"{plan.total_steps / plan.steps_per_epoch:.2g}"),
             (self.tr("Samples a step"), f"{batch:,}"),
             (self.tr("Warm-up"), self.tr("{count} steps").format(count=plan.warmup_steps)),
@@ -61,6 +61,11 @@ class TrainTexts(QObject):
         if plan.model.size_bytes:
             facts.append((self.tr("Weights"), size_text(plan.model.size_bytes)))
         return [*facts, *self._memory_facts(machine)]
+
+    def _steps(self, plan: TrainPlanPreview) -> str:
+        """Only the worker, which has the tokens, knows how many rows the samples fill."""
+        count = f"{plan.total_steps:,}"
+        return self.tr("about {count}").format(count=count) if plan.steps_are_estimate else count
 
     def _memory_facts(self, machine: MachineSample) -> list[tuple[str, str]]:
         facts = []

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from core.protocol.events import LadderRung
 
 WORKER_MODULE = "workers.train"
+_BYTES_A_TOKEN = 4.0
+"""Of a data file, its JSON around the text included; English and Chinese text are both near it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class TrainPlanPreview:
     total_steps: int
     """The worker may plan fewer: samples without a target token are dropped there."""
     warmup_steps: int
+    steps_are_estimate: bool = False
+    """How many rows the samples fill is known to the worker alone, which has the tokens."""
     memory: MemoryForecast | None = None
     """At the peak of a step; None for models whose sizes are not known."""
     verdict: Verdict | None = None
@@ -143,6 +147,27 @@ class TrainService:
         return self._supervisor.start(view.run, WORKER_MODULE)
 
 
+def rows_are_estimate(spec: TrainSpec) -> bool:
+    """Rows are not samples: several share one, or a document fills many."""
+    return spec.packing or spec.stage == "pretrain"
+
+
+def training_rows(spec: TrainSpec, dataset: Dataset) -> int:
+    """What an epoch has of what `spec.window_samples` counts; about, where rows are filled."""
+    samples = dataset.counts["train"]
+    if not rows_are_estimate(spec):
+        return samples
+    tokens = sum(_own_bytes(file) for file in dataset.train) / _BYTES_A_TOKEN
+    rows = max(1, math.ceil(tokens / spec.seq_len))
+    return rows if spec.stage == "pretrain" else min(samples, rows)
+
+
+def _own_bytes(file: DataFile) -> float:
+    """Of the rows that were not held out."""
+    held_out = len(file.held_out) if file.part != "all" else 0
+    return file.size_bytes * file.rows / max(1, file.rows + held_out)
+
+
 def planned_steps(spec: TrainSpec, samples: int) -> tuple[int, int]:
     """Optimizer steps in an epoch and in the whole run."""
     window = spec.window_samples
@@ -194,18 +219,18 @@ def _with_memory(plan: TrainPlanPreview, home: Home) -> TrainPlanPreview:
 
 
 def _preview(spec: TrainSpec, model: ModelInfo, dataset: Dataset) -> TrainPlanPreview:
-    samples = dataset.counts["train"]
-    per_epoch, total = planned_steps(spec, samples)
+    per_epoch, total = planned_steps(spec, training_rows(spec, dataset))
     evals = (n for split, n in dataset.counts.items() if split != "train")
     return TrainPlanPreview(
         spec=spec.model_copy(update={"model": model_reference(model), "data": str(dataset.path)}),
         model=model,
         dataset=dataset,
-        train_samples=samples,
+        train_samples=dataset.counts["train"],
         eval_samples=sum(min(n, spec.eval_max_samples) for n in evals),
         steps_per_epoch=per_epoch,
         total_steps=total,
         warmup_steps=planned_warmup(spec, total),
+        steps_are_estimate=rows_are_estimate(spec),
     )
 
 

@@ -1068,6 +1068,10 @@
             <translation>权重大小</translation>
         </message>
         <message>
+            <source>about {count}</source>
+            <translation>约 {count}</translation>
+        </message>
+        <message>
             <source>{free} of {total} GiB</source>
             <translation>{free} / {total} GiB</translation>
         </message>

@@ -63,6 +63,24 @@ def test_a_preview_counts_samples_and_steps(services: Services, data: Path) -> N
 
 
 @needs_starter
+def test_steps_of_packed_rows_are_called_an_estimate_and_are_fewer(
+    services: Services, data: Path
+) -> None:
+    base = TrainSpec(
+        model="deepdeck-starter",
+        data=str(data),
+        epochs=1,
+        batch_size=1,
+        gradient_accumulation_steps=1,
+    )
+    plain = services.train.prepare(base)
+    packed = services.train.prepare(base.model_copy(update={"packing": True, "seq_len": 512}))
+    assert (plain.total_steps, plain.steps_are_estimate) == (95, False)
+    assert packed.steps_are_estimate
+    assert 1 <= packed.total_steps <= 10  # 4.6 kB of rows are about 1,150 tokens
+
+
+@needs_starter
 def test_a_relative_path_becomes_absolute(
     services: Services, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
