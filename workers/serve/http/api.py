@@ -11,14 +11,17 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from workers.serve.http import formats
+from workers.serve.http.admin import add_admin
 from workers.serve.http.errors import ApiError
 from workers.serve.http.formats import ChatFormat, CompletionFormat, Format, GenerateFormat
 from workers.serve.http.generation import Choice, Generation
 from workers.serve.http.guard import refuse_unsupported
+from workers.serve.http.health import add_health
+from workers.serve.http.keys import KeyRing
 from workers.serve.http.schemas import (
     Body,
     ChatRequest,
@@ -27,7 +30,7 @@ from workers.serve.http.schemas import (
     Sampling,
     parse,
 )
-from workers.serve.http.security import SecurityMiddleware
+from workers.serve.http.security import guarded
 from workers.serve.http.state import LEFT, Call, Loaded, ServerState, resolve_model
 from workers.serve.http.streaming import DONE, ClientLeft, EventStream, event, watched
 from workers.serve.text.answer import Delta
@@ -37,7 +40,7 @@ log = logging.getLogger(__name__)
 Piece = tuple[Choice, Delta]
 
 
-def build_app(state: ServerState, key: str) -> ASGIApp:
+def build_app(state: ServerState, key: KeyRing | str) -> ASGIApp:
     """The whole application, guards in front."""
     app = FastAPI(
         title="DeepDeck local API",
@@ -47,9 +50,11 @@ def build_app(state: ServerState, key: str) -> ASGIApp:
     )
     _add_generating_routes(app, state)
     _add_facts(app, state)
+    add_health(app, state)
+    add_admin(app, state)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
-    return SecurityMiddleware(app, key, state.spec.allowed_hosts)
+    return guarded(app, state, key)
 
 
 def _add_generating_routes(app: FastAPI, state: ServerState) -> None:
@@ -70,31 +75,10 @@ def _add_generating_routes(app: FastAPI, state: ServerState) -> None:
 
 
 def _add_facts(app: FastAPI, state: ServerState) -> None:
-    @app.get("/health")
-    async def health() -> Response:
-        """Live when it answers; ready with 200, else 503 with the reason."""
-        return _health(state)
-
     @app.get("/v1/models")
     async def models() -> Response:
         """Names that requests may use."""
         return JSONResponse({"object": "list", "data": _models(state)})
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        """Prometheus text."""
-        text = state.metrics.text(state.engine_stats())
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _health(state: ServerState) -> Response:
-    phase, reason = state.phase, state.reason
-    if failed := state.engine_stats().failed:
-        phase, reason = "failed", failed
-    ready = phase == "ready"
-    body = {"live": True, "ready": ready, "status": phase, "reason": "" if ready else reason}
-    headers = {} if ready else {"Retry-After": "2"}
-    return JSONResponse(body, 200 if ready else 503, headers)
 
 
 def _models(state: ServerState) -> list[dict[str, Any]]:
@@ -121,19 +105,21 @@ async def _answer(
     make_format: Callable[..., Format],
 ) -> Response:
     """The way of every generating request, from body to answer."""
-    call = Call(state, request.url.path)
+    call = Call.of(state, request)
     try:
         body = parse(schema, await request.body())
         call.streamed = bool(body.stream)
         loaded = state.require_ready()
         model, adapter = resolve_model(loaded, body.model)
+        call.use_model(model)
+        call.remember(body.model_dump(exclude_unset=True))
         refuse_unsupported(body)
         prompts = await watched(request, _prompts(loaded, body, adapter))
         generation = Generation(state, loaded, call, body, prompts, adapter)
         form = make_format(call.request_id, model, loaded.prompter, call.prompt_tokens)
         return await _respond(request, call, body, generation, form)
     except ApiError as e:
-        call.end(e.status)
+        call.fail(e)
         return e.response()
     except (ClientLeft, ClientDisconnect):
         call.end(LEFT)
@@ -175,7 +161,8 @@ async def _respond(
         generation.close()
         call.end(200 if complete else LEFT, generation.finish_reason)
 
-    return _with_id(EventStream(_chunks(first, pieces, generation, form, body), ended), call)
+    chunks = _chunks(first, pieces, generation, form, body, call)
+    return _with_id(EventStream(chunks, ended), call)
 
 
 async def _first(pieces: AsyncIterator[Piece]) -> Piece | None:
@@ -197,6 +184,7 @@ async def _chunks(
     generation: Generation,
     form: Format,
     body: Sampling,
+    call: Call,
 ) -> AsyncGenerator[bytes]:
     """Opening chunks, pieces, usage, `[DONE]`; an error that comes late is an event of its own."""
     try:
@@ -211,6 +199,8 @@ async def _chunks(
         if body.wants_usage and (usage := form.usage_chunk(generation)):
             yield event(usage)
     except ApiError as e:
+        generation.close()
+        call.fail(e)
         yield event(e.body())
     yield DONE
 

@@ -1,39 +1,68 @@
-"""One request's choices: submitted together, merged into one stream, always given back."""
+"""One request's answers: submitted together, merged into one stream, always given back."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from workers.serve.engines.base import EngineError, QueueFull, SamplingParams, Ticket, TokenEvent
 from workers.serve.http.errors import ApiError, unavailable
-from workers.serve.http.guard import check_prompt, sampling_params
-from workers.serve.http.schemas import ChatRequest, Sampling
 from workers.serve.http.state import Call, Loaded, ServerState
 from workers.serve.text.answer import Answer, Delta
 from workers.serve.text.prompts import Prompt
-from workers.serve.text.reasoning import ReasoningSplitter
 
 MAX_ROWS = 128
+PING_S = 15.0
 
 
-@dataclass
+class ClientLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer to be written."""
+
+    prompt: Prompt
+    params: SamplingParams
+    answer: Answer
+
+
+@dataclass(slots=True)
 class Choice:
-    """One answer of a request."""
+    """One answer being written."""
 
     index: int
+    row: Row
     ticket: Ticket
-    answer: Answer
     last_at: float = 0.0
+
+    @property
+    def answer(self) -> Answer:
+        """Its text so far."""
+        return self.row.answer
+
+
+Piece = tuple[Choice, Delta]
+"""New text of one of the answers."""
+_Queue = asyncio.Queue[Piece | BaseException | None]
 
 
 class Generation:
-    """The choices of one request; `close` gives their slots back, whatever happened.
+    """The answers of one request; `close` gives their slots back, whatever happened.
 
-    Raises on making:
-        ApiError: 400 for what the guard refuses, 503 for a full queue.
+    Args:
+        state: the server.
+        loaded: engine and texts.
+        call: the request's account; it is asked to be let in here.
+        rows: what to write; rows of one prompt share its object.
+        adapter: the engine's name of it.
+        mark: text behind every answer's end, such as a label.
+
+    Raises:
+        ApiError: 400 for too many rows, 429 and 503 when there is no room.
     """
 
     def __init__(
@@ -41,22 +70,88 @@ class Generation:
         state: ServerState,
         loaded: Loaded,
         call: Call,
-        request: Sampling,
-        prompts: Sequence[Prompt],
+        rows: Sequence[Row],
         adapter: str | None,
+        mark: str = "",
     ) -> None:
-        self._state, self._loaded, self._call = state, loaded, call
-        self._request = request
-        self.choices: list[Choice] = []
-        per_prompt = request.n or 1
-        if per_prompt * len(prompts) > MAX_ROWS:
+        if len(rows) > MAX_ROWS:
             raise ApiError(400, f"at most {MAX_ROWS} answers a request", param="n")
-        planned = [(p, self._params(p)) for p in prompts]
-        call.prompt_tokens = sum(len(p.tokens) for p in prompts)
+        self._spec, self._engine, self._call, self._mark = state.spec, loaded.engine, call, mark
+        self._ending: BaseException | None = None
+        self.choices: list[Choice] = []
+        self.prompts = list({id(r.prompt): r.prompt for r in rows}.values())
+        call.admit(
+            prompt_tokens=sum(len(p.tokens) for p in self.prompts),
+            answers=len(rows),
+            new_tokens=max(r.params.max_new_tokens for r in rows),
+        )
+        self._submit(rows, adapter)
+        call.when_cancelled(self._end_with)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of all prompts, each counted once."""
+        return self._call.prompt_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        """Of all answers so far."""
+        return sum(c.answer.completion_tokens for c in self.choices)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Of all answers so far."""
+        return sum(c.answer.reasoning_tokens for c in self.choices)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens that were known already, each prompt counted once."""
+        first = {id(c.row.prompt): c.answer.cached_tokens for c in reversed(self.choices)}
+        return sum(first.values())
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The first answer's."""
+        return self.choices[0].answer.finish if self.choices else None
+
+    async def pieces(self) -> AsyncGenerator[Piece | None]:
+        """New pieces of any answer, until all are finished; None when nothing came for long.
+
+        Raises:
+            ApiError: 503 when the wait, the request or the engine came to its end; what the owner
+                said when he ended it.
+            ClientLeft: `leave` was called.
+        """
+        if len(self.choices) > 1:
+            async for piece in self._merged():
+                yield piece
+            return
+        choice = self.choices[0]
+        while choice.answer.finish is None:
+            delta = await self._next(choice)
+            if delta is None:
+                yield None
+            elif not delta.empty:
+                yield choice, delta
+
+    def leave(self) -> None:
+        """The client went away: end everything now."""
+        self._end_with(ClientLeft())
+
+    def close(self) -> None:
+        """Cancel what is not finished."""
+        for choice in self.choices:
+            if not choice.ticket.finished:
+                self._engine.cancel(choice.ticket)
+
+    def _submit(self, rows: Sequence[Row], adapter: str | None) -> None:
         try:
-            for prompt, params in planned:
-                for i in range(per_prompt):
-                    self._submit(prompt, params, i, adapter)
+            for index, row in enumerate(rows):
+                ticket = self._engine.submit(
+                    row.prompt.tokens, row.params, adapter, self._call.namespace
+                )
+                self.choices.append(Choice(index, row, ticket))
+                self._call.tickets.append(ticket)
         except QueueFull as e:
             self.close()
             raise unavailable(str(e), "queue_full") from e
@@ -64,37 +159,30 @@ class Generation:
             self.close()
             raise unavailable(str(e), "engine_unavailable") from e
 
-    @property
-    def completion_tokens(self) -> int:
-        """Of all choices so far."""
-        return sum(c.answer.completion_tokens for c in self.choices)
+    def _end_with(self, reason: BaseException) -> None:
+        if self._ending is not None:
+            return
+        self._ending = reason
+        self.close()
+        for choice in self.choices:  # wakes whoever waits
+            choice.ticket.deliver(EngineError("ended"))
 
-    @property
-    def reasoning_tokens(self) -> int:
-        """Of all choices so far."""
-        return sum(c.answer.reasoning_tokens for c in self.choices)
-
-    @property
-    def finish_reason(self) -> str | None:
-        """The first choice's."""
-        return self.choices[0].answer.finish if self.choices else None
-
-    async def deltas(self) -> AsyncGenerator[tuple[Choice, Delta]]:
-        """New pieces of any choice, until all are finished.
-
-        Raises:
-            ApiError: 503 when the wait, the request or the engine came to its end.
-        """
-        queue: asyncio.Queue[tuple[Choice, Delta] | BaseException | None] = asyncio.Queue()
+    async def _merged(self) -> AsyncGenerator[Piece | None]:
+        queue: _Queue = asyncio.Queue()
         pumps = [asyncio.create_task(self._pump(c, queue)) for c in self.choices]
         left = len(pumps)
         try:
             while left:
-                item = await queue.get()
+                try:
+                    async with asyncio.timeout(PING_S):
+                        item = await queue.get()
+                except TimeoutError:
+                    yield None
+                    continue
+                if isinstance(item, BaseException):
+                    raise item
                 if item is None:
                     left -= 1
-                elif isinstance(item, BaseException):
-                    raise item
                 else:
                     yield item
         finally:
@@ -102,73 +190,56 @@ class Generation:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
 
-    def close(self) -> None:
-        """Cancel what is not finished."""
-        for choice in self.choices:
-            if choice.answer.finish is None:
-                self._loaded.engine.cancel(choice.ticket)
-        self._call.completion_tokens = self.completion_tokens
-
-    def _params(self, prompt: Prompt) -> SamplingParams:
-        check_prompt(prompt.tokens, self._loaded.facts)
-        return sampling_params(
-            self._request,
-            self._state.spec,
-            self._loaded.facts,
-            len(prompt.tokens),
-            self._loaded.prompter.sampling_defaults,
-        )
-
-    def _submit(
-        self, prompt: Prompt, params: SamplingParams, number: int, adapter: str | None
-    ) -> None:
-        if params.seed is not None and number:  # each choice of n its own stream
-            params = replace(params, seed=f"{params.seed}:{number}")
-        splitter = None
-        if isinstance(self._request, ChatRequest) and self._request.include_reasoning:
-            splitter = ReasoningSplitter(thinking=prompt.in_thought)
-        answer = Answer(self._loaded.prompter.decode, self._request.stops, splitter)
-        ticket = self._loaded.engine.submit(prompt.tokens, params, adapter)
-        self.choices.append(Choice(len(self.choices), ticket, answer))
-
-    async def _pump(
-        self, choice: Choice, queue: asyncio.Queue[tuple[Choice, Delta] | BaseException | None]
-    ) -> None:
+    async def _pump(self, choice: Choice, queue: _Queue) -> None:
         try:
             while choice.answer.finish is None:
                 delta = await self._next(choice)
-                if not delta.empty:
+                if delta is not None and not delta.empty:
                     queue.put_nowait((choice, delta))
             queue.put_nowait(None)
-        except EngineError as e:
-            queue.put_nowait(unavailable(str(e), "engine_error"))
-        except ApiError as e:
+        except (ApiError, ClientLeft) as e:
             queue.put_nowait(e)
 
-    async def _next(self, choice: Choice) -> Delta:
-        events = await self._wait(choice.ticket)
+    async def _next(self, choice: Choice) -> Delta | None:
+        events = await self.wait(choice.ticket)
+        if events is None:
+            return None
         now = time.monotonic()
-        self._call.first_token()
-        self._state.metrics.tokens(len(events), now - choice.last_at if choice.last_at else None)
+        self._call.took(events, now - choice.last_at if choice.last_at else None)
         choice.last_at = now
         delta = choice.answer.add(events)
-        if delta.finish is not None and events[-1].finish is None:
-            self._loaded.engine.cancel(choice.ticket)  # a stop string: the engine does not know
+        if delta.finish is not None:
+            self._finish(choice, delta)
+        self._call.heard(choice.index, delta.content, delta.reasoning)
         return delta
 
-    async def _wait(self, ticket: Ticket) -> list[TokenEvent]:
-        spec = self._state.spec
-        left = spec.request_timeout_s - self._call.age_s
-        if ticket.started_at is None:
-            left = min(left, spec.queue_timeout_s - self._call.age_s)
+    def _finish(self, choice: Choice, delta: Delta) -> None:
+        if not choice.ticket.finished:
+            self._engine.cancel(choice.ticket)  # a stop string: the engine does not know
+        if delta.finish != "tool_calls":
+            delta.content += self._mark
+
+    async def wait(self, ticket: Ticket) -> list[TokenEvent] | None:
+        """New events of an answer; None when none came for `PING_S`.
+
+        Raises:
+            ApiError, ClientLeft: as `pieces`.
+        """
         try:
-            events = await asyncio.wait_for(ticket.next_events(), max(0.0, left))
+            async with asyncio.timeout(max(0.0, min(PING_S, self._left_s(ticket)))):
+                return await ticket.next_events()
         except TimeoutError as e:
-            if ticket.started_at is not None and self._call.age_s < spec.request_timeout_s:
-                return await self._wait(ticket)  # its turn came while it waited
+            if self._left_s(ticket) > 0:
+                return None
             waited = "in the queue" if ticket.started_at is None else "in all"
             raise unavailable(f"{self._call.age_s:.0f} s {waited}: too long", "timeout") from e
-        if ticket.started_at is not None and self._call.ttft_ms is None:
-            waited_s = ticket.started_at - (time.monotonic() - self._call.age_s)
-            self._state.metrics.queue_time.observe(max(0.0, waited_s))
-        return events
+        except EngineError as e:
+            if self._ending is not None:
+                raise self._ending from None
+            raise unavailable(str(e), "engine_error") from e
+
+    def _left_s(self, ticket: Ticket) -> float:
+        spec, age_s = self._spec, self._call.age_s
+        if ticket.started_at is None:
+            return min(spec.request_timeout_s, spec.queue_timeout_s) - age_s
+        return spec.request_timeout_s - age_s
