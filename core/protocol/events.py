@@ -356,6 +356,8 @@ class ServeReady(Event):
     """Tokens that the key-value cache can hold."""
     max_batch_size: int = 0
     memory_budget_gib: float = 0.0
+    addresses: tuple[str, ...] = ()
+    """Where other computers reach it; empty when it keeps to this one. Not empty: warn."""
 
 
 class ServeAdapters(Event):
