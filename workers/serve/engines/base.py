@@ -136,6 +136,13 @@ class EngineStats:
     """Tokens that the key-value cache holds."""
     cache_capacity_tokens: int = 0
     memory_gib: float = 0.0
+    peak_memory_gib: float = 0.0
+    prefix_query_tokens: int = 0
+    """Prompt tokens that were looked up in the prefix cache, since the start."""
+    prefix_hit_tokens: int = 0
+    """Of these, the ones that were known."""
+    preemptions: int = 0
+    """How often a row gave its memory to an older one and was read again later."""
     failed: str = ""
     """Why the engine is dead; empty while it lives."""
 
