@@ -39,6 +39,8 @@ class Row:
     flights: int = 0
     """Launched passes with this row whose results the host has not read."""
     pages: list[int] = field(default_factory=list)
+    tabled: int = 0
+    """Pages that stand in the packer's table already."""
     digests: list[bytes] = field(default_factory=list)
     """Of the full pages of `tokens`, as far as they were needed."""
     remembered: int = 0
@@ -51,8 +53,10 @@ class Row:
     done: bool = False
     told: bool = False
     """Whether its first event is out."""
-    extra: Any = None
-    """What the engine keeps a row (a grammar's state, sums for an embedding)."""
+    grammar: Any = None
+    """State of what the answer must obey."""
+    gathered: list[Any] = field(default_factory=list)
+    """What bites of the prompt gave: its tokens' scores, or parts of the embedding."""
 
     def __post_init__(self) -> None:
         self.tokens = list(self.request.prompt)

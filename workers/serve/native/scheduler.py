@@ -63,6 +63,7 @@ class Scheduler:
         max_rows: rows with a slot at once.
         prefill_tokens: prompt tokens a pass, beside one token a writing row.
         is_ready: whether a waiting row may enter (its grammar is compiled).
+        freed: told of each slot that nobody uses any more.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Scheduler:
         max_rows: int,
         prefill_tokens: int,
         is_ready: Callable[[Row], bool] = lambda row: True,
+        freed: Callable[[int], None] = lambda slot: None,
     ) -> None:
         self.pages = pages
         self.max_rows = max_rows
@@ -79,10 +81,13 @@ class Scheduler:
         """By arrival. A row that was put back is among them and keeps its slot."""
         self.running: list[Row] = []
         """By arrival: rows that hold pages."""
+        self.entered: list[Row] = []
+        """Rows that left the queue for the first time; whoever tells of it empties this."""
         self.preemptions = 0
         self.prefix_query_tokens = 0
         self.prefix_hit_tokens = 0
         self._is_ready = is_ready
+        self._freed = freed
         self._free_slots = list(range(max_rows - 1, -1, -1))
         self._retired: list[Row] = []
         """Ended, but a pass under way still uses their slots."""
@@ -127,9 +132,10 @@ class Scheduler:
         """The host has read a pass's results: slots of rows that have ended are free again."""
         for share in plan:
             share.row.flights -= 1
-        still = [row for row in self._retired if row.flights]
-        self._free_slots += [row.slot for row in self._retired if not row.flights]
-        self._retired = still
+        landed = [row for row in self._retired if not row.flights]
+        self._retired = [row for row in self._retired if row.flights]
+        for row in landed:
+            self._free(row.slot)
 
     def take_token(self, row: Row, token: int) -> None:
         """A token that was ahead is known."""
@@ -153,7 +159,7 @@ class Scheduler:
         if row.slot >= 0 and row.flights:
             self._retired.append(row)
         elif row.slot >= 0:
-            self._free_slots.append(row.slot)
+            self._free(row.slot)
 
     def reset(self) -> list[Row]:
         """Forget all rows that have begun, and every page; returns those rows."""
@@ -161,7 +167,7 @@ class Scheduler:
         for row in begun:
             row.done = True
         self.waiting = [row for row in self.waiting if row.slot < 0]
-        self.running, self._retired = [], []
+        self.running, self._retired, self.entered = [], [], []
         self._free_slots = list(range(self.max_rows - 1, -1, -1))
         self.pages.clear()
         return begun
@@ -197,6 +203,7 @@ class Scheduler:
         spare = row.pages[needed:]
         if spare:
             del row.pages[needed:]
+            row.tabled = min(row.tabled, needed)
             self.pages.release(spare)
 
     def _put_back(self, row: Row) -> None:
@@ -210,7 +217,11 @@ class Scheduler:
 
     def _give_back(self, row: Row) -> None:
         self.pages.release(row.pages)
-        row.pages = []
+        row.pages, row.tabled = [], 0
+
+    def _free(self, slot: int) -> None:
+        self._free_slots.append(slot)
+        self._freed(slot)
 
     # -- entering -----------------------------------------------------------------------------
 
@@ -253,6 +264,7 @@ class Scheduler:
             row.slot = self._free_slots.pop()
             row.admitted_at = time.monotonic()
             row.prefix_hit_tokens = row.cached
+            self.entered.append(row)
             self.prefix_query_tokens += row.prompt_tokens
             self.prefix_hit_tokens += row.cached
         insort(self.running, row, key=_by_arrival)

@@ -1,0 +1,172 @@
+"""From a spec to everything that a pass needs, on its device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from core.config.serve import ServeSpec
+from core.errors import AppError, ErrorCode
+from workers.serve.engines import loading
+from workers.serve.engines.base import Progress, Request, SamplingParams
+from workers.serve.names import adapter_names
+from workers.serve.native import memory
+from workers.serve.native.models import Model, Unsuited, take_over
+from workers.serve.native.packing import Packed, Packer
+from workers.serve.native.pages import PageAllocator, root_digest
+from workers.serve.native.pool import KvPool
+from workers.serve.native.rows import Row
+from workers.serve.native.runner import Runner
+from workers.serve.native.sampling.sampler import Sampler
+from workers.serve.native.scheduler import Share
+
+_MAX_ROWS = {"cpu": 16, "cuda": 128}
+_PREFILL_TOKENS = {"cpu": 256, "cuda": 2048}
+
+
+@dataclass
+class Machine:
+    """A loaded model with its cache."""
+
+    loaded: loading.LoadedModel
+    runner: Runner
+    pool: KvPool
+    packer: Packer
+    sampler: Sampler
+    max_rows: int
+    prefill_tokens: int
+    context_tokens: int
+    merged_adapter: str | None
+    """The only thing that is served, when an adapter was folded into the weights."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is."""
+        return self.loaded.device
+
+    @property
+    def adapters(self) -> tuple[str | None, ...]:
+        """What requests may name."""
+        if self.merged_adapter is not None:
+            return (self.merged_adapter,)
+        return (None, *self.runner.adapters.names)
+
+
+def build(spec: ServeSpec, progress: Progress) -> Machine:
+    """Read the model in, size the cache, warm up.
+
+    Raises:
+        AppError: `model.*`, `adapter.*`, `serve.memory_short`.
+    """
+    merged = _merged_adapter(spec)
+    loaded = loading.load_model(_without_live_adapters(spec, merged), progress)
+    try:
+        return _build(spec, loaded, merged, progress)
+    except torch.OutOfMemoryError as e:
+        raise loading.memory_short(loaded.device, spec, loaded.precision) from e
+
+
+def _build(
+    spec: ServeSpec, loaded: loading.LoadedModel, merged: str | None, progress: Progress
+) -> Machine:
+    device, kind = loaded.device, loaded.device.type
+    known = loaded.max_context_tokens
+    context = min(known, spec.max_context_tokens or known)
+    max_rows = spec.max_batch_size or _MAX_ROWS[kind]
+    prefill_tokens = spec.prefill_tokens or _PREFILL_TOKENS[kind]
+    model = _taken_over(loaded, spec, context)
+    progress("warming_up", None, "")
+    pass_bytes = _largest_pass_bytes(model, device, context, prefill_tokens, max_rows)
+    pages = memory.pages_that_fit(
+        model.kv_layout,
+        device,
+        spec,
+        max_rows=max_rows,
+        context_tokens=context,
+        pass_bytes=pass_bytes + memory.sampling_bytes(max_rows, loaded.vocab_size),
+    )
+    if (pages - 1) * 16 < min(context, memory.SMALLEST_TOKENS):
+        raise loading.memory_short(device, spec, loaded.precision)
+    pool = KvPool(model.kv_layout, pages, device)
+    context = min(context, pool.capacity_tokens)
+    machine = Machine(
+        loaded=loaded,
+        runner=Runner(model, pool, positions=context, graphs=spec.cuda_graphs),
+        pool=pool,
+        packer=Packer(device, max_rows, context),
+        sampler=Sampler(loaded.vocab_size, max_rows, device),
+        max_rows=max_rows,
+        prefill_tokens=prefill_tokens,
+        context_tokens=context,
+        merged_adapter=merged,
+    )
+    if merged is None:
+        for name, folder in adapter_names(spec).items():
+            machine.runner.adapters.load(name, Path(folder))
+    _warm_up(machine, spec, progress)
+    return machine
+
+
+def _merged_adapter(spec: ServeSpec) -> str | None:
+    names = tuple(adapter_names(spec))
+    return names[0] if spec.merge_adapter and len(names) == 1 else None
+
+
+def _without_live_adapters(spec: ServeSpec, merged: str | None) -> ServeSpec:
+    if merged is not None:
+        return spec
+    return spec.model_copy(update={"adapter": None, "adapters": ()})
+
+
+def _taken_over(loaded: loading.LoadedModel, spec: ServeSpec, context: int) -> Model:
+    try:
+        return take_over(loaded.model, context)
+    except Unsuited as e:
+        raise AppError(
+            ErrorCode.MODEL_UNSUPPORTED, path=spec.model, architecture=str(e), detail=str(e)
+        ) from e
+
+
+def _largest_pass_bytes(
+    model: Model, device: torch.device, context: int, prefill_tokens: int, max_rows: int
+) -> int:
+    """What a pass of as many prompt tokens and rows as allowed takes on a card, measured."""
+    if device.type != "cuda":
+        return 0
+    tokens = min(prefill_tokens, context)
+    pool = KvPool(model.kv_layout, -(-tokens // 16) + max_rows + 1, device)
+    runner = Runner(model, pool, positions=context, graphs=False)
+    packed = _invented_pass(device, pool, tokens, max_rows, context)
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    runner.forward(packed.batch)
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _invented_pass(
+    device: torch.device, pool: KvPool, tokens: int, rows: int, context: int
+) -> Packed:
+    """One bite of `tokens` tokens beside writing rows."""
+    shares = []
+    pages = PageAllocator(pool.pages, remembers=False)
+    for slot, count in enumerate([tokens, *[1] * (rows - 1)]):
+        row = Row(Request(slot, [1] * count, SamplingParams(1)), context, root_digest())
+        row.slot, row.pages = slot, pages.take(-(-count // pages.page_size))
+        shares.append(Share(row, 0, count, due=True))
+    return Packer(device, rows, context).pack(shares)
+
+
+def _warm_up(machine: Machine, spec: ServeSpec, progress: Progress) -> None:
+    """Refuse a model that does not work before anybody asks it; compile and record its passes."""
+    tokens = min(machine.prefill_tokens, machine.context_tokens, machine.pool.capacity_tokens // 2)
+    sizes: Sequence[tuple[int, int]] = [(2, 1), (tokens, 1), (1, 1)]
+    for count, rows in sizes:
+        packed = _invented_pass(machine.device, machine.pool, count, rows, machine.context_tokens)
+        logits = machine.runner.forward(packed.batch)
+        loading.check_logits(logits, spec.model)
+    machine.runner.capture(machine.max_rows, progress)
