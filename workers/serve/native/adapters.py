@@ -96,7 +96,7 @@ class AdapterBank:
         if name in self._loaded or not free:
             detail = "the name is taken" if name in self._loaded else f"{MOST_ADAPTERS} are loaded"
             raise AppError(ErrorCode.ADAPTER_UNSUPPORTED, path=str(folder), reason=detail)
-        weights = read_adapter(folder, self._model.linears)
+        weights = read_adapter(folder, self._model)
         weights.index = free[0]
         self._make_room(weights)
         self._loaded[name] = weights
@@ -151,7 +151,7 @@ class AdapterBank:
             projection.lora.b[rows, weights.index - 1, columns] = b.to(projection.lora.b)
 
 
-def read_adapter(folder: Path, linears: Mapping[str, Part]) -> AdapterWeights:
+def read_adapter(folder: Path, model: Model) -> AdapterWeights:
     """Read a folder and hold it against the model.
 
     Raises:
@@ -167,7 +167,8 @@ def read_adapter(folder: Path, linears: Mapping[str, Part]) -> AdapterWeights:
         raise _mismatch(folder, f"{type(e).__name__}: {e}"[:500]) from e
     if reason := why_unsupported(config):
         raise AppError(ErrorCode.ADAPTER_UNSUPPORTED, path=str(folder), reason=reason)
-    return _paired(folder, config, tensors, linears)
+    tensors = {key: t for key, t in tensors.items() if not _is_own(model, key, t)}
+    return _paired(folder, config, tensors, model.linears)
 
 
 def why_unsupported(config: Mapping[str, Any]) -> str:
@@ -186,6 +187,13 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
 
     loaded: dict[str, torch.Tensor] = load_file(path)
     return loaded
+
+
+def _is_own(model: Model, key: str, tensor: torch.Tensor) -> bool:
+    """A copy of the model's own embedding or head, which PEFT adds to an adapter of the head."""
+    name = key.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    own = model.vocabulary.get(name)
+    return own is not None and own.shape == tensor.shape and torch.equal(own, tensor.to(own))
 
 
 def _paired(

@@ -49,6 +49,8 @@ class Model(Protocol):
     kv_layout: KvLayout
     linears: Mapping[str, Part]
     """By the names that adapters use: "model.layers.0.self_attn.q_proj", "lm_head"."""
+    vocabulary: Mapping[str, torch.Tensor]
+    """Embedding and head by transformers' names: adapters may bring copies of them."""
     adapter_ids: torch.Tensor | None
     """[slots]: 1 to the number of adapters there is room for; None without room for any."""
 

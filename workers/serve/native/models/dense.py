@@ -59,6 +59,10 @@ class DenseModel:
             head_dim=attention.head_dim,
         )
         self.linears: Mapping[str, Part] = dict(self._named_linears())
+        self.vocabulary: Mapping[str, torch.Tensor] = {
+            "model.embed_tokens.weight": self.embedding,
+            "lm_head.weight": model.get_output_embeddings().weight,
+        }
         self.adapter_ids: torch.Tensor | None = None
 
     def hidden(self, batch: StepBatch, pool: KvPool) -> torch.Tensor:
