@@ -15,6 +15,7 @@ class CardUse:
 
     used_gib: float
     total_gib: float
+    name: str = ""
 
     @property
     def share(self) -> float:
@@ -58,7 +59,7 @@ class CardWatch:
 def _use(sample: GpuSample) -> CardUse | None:
     if sample.memory_used_gib is None or sample.memory_total_gib is None:
         return None
-    return CardUse(sample.memory_used_gib, sample.memory_total_gib)
+    return CardUse(sample.memory_used_gib, sample.memory_total_gib, sample.name)
 
 
 def card_of(device: str, visible: str) -> str | None:

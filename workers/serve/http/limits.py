@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from core.config.serve import ServeSpec
-from workers.serve.engines.base import EngineStats, Ticket
+from workers.serve.engines.base import Ticket
 from workers.serve.http.errors import ApiError, unavailable
 from workers.serve.http.keys import Grant
 
@@ -29,6 +29,7 @@ LONE_SHARE = 0.75
 MOST_RETRY_S = 60.0
 _RECOUNT_S = 0.02
 _OLD_S = 0.1
+_TAKEN_S = 0.5
 _BUCKET_S = 0.25
 _BUCKETS = 40
 _ENOUGH_S = 1.0
@@ -73,6 +74,7 @@ class Permit:
     prompt_tokens: int
     answers: int
     work_each: float
+    admitted_at: float = 0.0
     tickets: list[Ticket] = field(default_factory=list)
 
     @property
@@ -116,7 +118,6 @@ class Admission:
 
     Args:
         spec: `queue_limit`, `queue_limit_tokens`, `queue_timeout_s`.
-        stats: the engine's, now.
         capacity: how many answers it makes together.
         clock: a monotonic clock.
     """
@@ -124,11 +125,10 @@ class Admission:
     def __init__(
         self,
         spec: ServeSpec,
-        stats: Callable[[], EngineStats],
         capacity: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._spec, self._stats, self._capacity, self._clock = spec, stats, capacity, clock
+        self._spec, self._capacity, self._clock = spec, capacity, clock
         self._permits: dict[Permit, None] = {}
         self._counted = Waiting()
         self._counted_at = -1.0
@@ -158,7 +158,7 @@ class Admission:
         """
         expected = min(float(new_tokens), self._answer_tokens)
         work_each = expected + PROMPT_SHARE * prompt_tokens / answers
-        permit = Permit(grant, prompt_tokens, answers, work_each)
+        permit = Permit(grant, prompt_tokens, answers, work_each, self._clock())
         queue = self.waiting()
         if self._permits and answers > queue.free:  # alone, anything may try
             self._check(queue, permit, others)
@@ -203,19 +203,21 @@ class Admission:
         return 2.0 if wait is None else min(MOST_RETRY_S, max(1.0, wait / 2))
 
     def _count(self) -> Waiting:
-        unstarted = running = tokens = 0
+        unstarted = stuck = running = tokens = 0
+        old = self._clock() - _TAKEN_S
         work, by_key = 0.0, dict[str, int]()
         for permit in self._permits:
             running += permit.running
             if count := permit.unstarted:
                 unstarted += count
+                stuck += count if permit.admitted_at < old else 0
                 tokens += permit.prompt_tokens
                 work += count * permit.work_each
                 by_key[permit.grant.id] = by_key.get(permit.grant.id, 0) + count
         free = max(0, self._capacity() - running)
-        # The engine may have had no time yet to take what it has places for; and it may have no
-        # memory for as many as it has places.
-        waiting = max(0, unstarted - free, min(unstarted, self._stats().queued))
+        # The engine had no time yet to take what came just now; what it has not taken for a while
+        # although it has places waits for memory.
+        waiting = max(0, unstarted - free, stuck)
         share = waiting / unstarted if unstarted else 0.0
         free = max(0, free - unstarted) if not waiting else 0
         return Waiting(waiting, round(tokens * share), work * share, free, by_key)

@@ -27,7 +27,7 @@ from workers.serve.text.prompts import Prompter
 __all__ = ["LEFT", "Call", "Loaded", "Phase", "ServerState", "resolve_model"]
 log = logging.getLogger(__name__)
 
-Phase = Literal["loading", "ready", "draining", "failed"]
+Phase = Literal["loading", "ready", "restarting", "draining", "failed"]
 MOST_TOLD = 50
 """Open requests that an event names."""
 _GIB = 1024**3
@@ -69,7 +69,7 @@ class ServerState:
 
     def __post_init__(self) -> None:
         """Make what belongs to this state."""
-        self.admission = Admission(self.spec, self.engine_stats, self.capacity)
+        self.admission = Admission(self.spec, self.capacity)
         self.memory = RequestMemory(self.spec.remember_requests)
 
     @property
