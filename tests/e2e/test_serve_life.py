@@ -229,13 +229,13 @@ def test_adapter_and_base_are_two_models_of_one_server(tmp_path: Path, model: Pa
     adapter = make_adapter(model, tmp_path / "legal-qa")
     with serving(tmp_path, model, adapter=str(adapter)) as server, server.client() as client:
         names = [m["id"] for m in client.get("/v1/models").json()["data"]]
-        assert names == ["tiny+legal-qa", "tiny"]
+        assert names == ["tiny:legal-qa", "tiny"]
         texts = {
             name: client.post("/v1/completions", json=LONG | {"model": name}).json()
             for name in (*names, None)
         }
-        assert texts["tiny"]["choices"][0]["text"] != texts["tiny+legal-qa"]["choices"][0]["text"]
-        assert texts[None]["model"] == "tiny+legal-qa"
+        assert texts["tiny"]["choices"][0]["text"] != texts["tiny:legal-qa"]["choices"][0]["text"]
+        assert texts[None]["model"] == "tiny:legal-qa"
         alone = client.post("/v1/completions", json=LONG | {"model": "legal-qa"}).json()
         assert alone["choices"] == texts[None]["choices"]
         assert server.state.ready.adapter == "legal-qa"

@@ -10,6 +10,9 @@ from workers.harness import WorkerContext, run_worker
 
 def recipe(context: WorkerContext) -> dict[str, Any]:
     """Imports inside, so that the run says its first word at once."""
+    from workers.serve.without_torch import keep_torch_out
+
+    keep_torch_out()
     from workers.serve.recipe import serve
 
     return serve(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,50 @@ def adapter_label(adapter: str) -> str:
     return _UNSAFE.sub("-", name).strip("-") or folder.parent.name
 
 
+def adapter_names(spec: ServeSpec) -> dict[str, str]:
+    """Short name to folder of the adapters that a server starts with; the first is the default.
+
+    Two runs of one name are told apart by a number. Front and engine both ask here.
+    """
+    folders = (*((spec.adapter,) if spec.adapter else ()), *spec.adapters)
+    found: dict[str, str] = {}
+    for folder in dict.fromkeys(folders):
+        found[free_name(adapter_label(folder), found)] = folder
+    return found
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """`wanted`, with a number behind it if another has it already."""
+    name, number = wanted, 2
+    while name in taken:
+        name, number = f"{wanted}-{number}", number + 1
+    return name
+
+
 def model_ids(
-    document: dict[str, Any], spec: ServeSpec, adapters: tuple[str | None, ...]
+    base: str, adapters: Iterable[str | None], default: str | None = None
 ) -> dict[str, str | None]:
-    """Public name to the engine's adapter name; the first is the default."""
-    base = base_id(document, spec)
-    label = adapter_label(spec.adapter) if spec.adapter else ""
-    return {(f"{base}:{label}" if name else base): name for name in adapters}
+    """Public name to the engine's adapter name: `base:adapter`, or `base` for the bare model.
+
+    Args:
+        base: public name of the base model.
+        adapters: what the engine accepts.
+        default: the one that answers requests without a name; comes first.
+    """
+    ordered = sorted(adapters, key=lambda name: name != default)
+    return {(f"{base}:{name}" if name else base): name for name in ordered}
 
 
-def aliases(spec: ServeSpec, ids: dict[str, str | None]) -> dict[str, str]:
-    """What else people call the adapter: its label alone, and the id of its training run."""
-    if not spec.adapter:
-        return {}
-    tuned = next(iter(ids))
-    folder = Path(spec.adapter)
-    found = {adapter_label(spec.adapter), folder.parent.name if folder.name == "adapter" else ""}
-    return dict.fromkeys(found - {""} - set(ids), tuned)
+def aliases(folders: Mapping[str, str], ids: Mapping[str, str | None]) -> dict[str, str]:
+    """What else people call an adapter: its label alone, the id of its training run, and
+    `base+adapter`, as version 0.1 had it.
+    """
+    found: dict[str, str] = {}
+    for public, name in ids.items():
+        if name is None:
+            continue
+        found[public.replace(":", "+")] = found[name] = public
+        folder = Path(folders.get(name, ""))
+        if folder.name == "adapter":
+            found.setdefault(folder.parent.name, public)
+    return {alias: public for alias, public in found.items() if alias and alias not in ids}

@@ -8,7 +8,7 @@ import http.client
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,25 +20,31 @@ from core.catalog import inspect_model
 from core.config.serve import ServeSpec
 from core.errors import AppError, ErrorCode
 from core.paths import Home
-from core.protocol.events import ServeReady, ServeStats
+from core.protocol.events import ServeEngine, ServeReady, ServeStats
 from workers.harness import WorkerContext
 from workers.serve import names
 from workers.serve.address import open_listener, url_of
+from workers.serve.engines.gguf_speed import headers_read_once
+from workers.serve.engines.remote import RemoteEngine
 from workers.serve.http.api import build_app
 from workers.serve.http.metrics import ServerMetrics
 from workers.serve.http.state import Loaded, ServerState
+from workers.serve.text.prompts import Prompter
+from workers.serve.without_torch import gguf_without_torch
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.1
 _STATS_S = 1.0
 _PHASE_S = 0.2
-_LAST_WORDS_S = 3
+_LAST_EVENTS_S = 0.5
+"""How long answers that were ended get to say so."""
+_LAST_WORDS_S = 2
 """How long open connections get to take their last bytes."""
 
 
-class _Stopped(BaseException):
-    """Raised inside loading when a stop was asked for. No `except Exception` may swallow it."""
+class _Stopped(Exception):
+    """A stop was asked for while loading."""
 
 
 class _Server(uvicorn.Server):
@@ -75,13 +81,14 @@ class _Life:
         self._last_stats: ServeStats | None = None
         self._last_phase = ("", "")
         self._last_phase_at = 0.0
+        self._engine: RemoteEngine | None = None
 
     async def run(self) -> dict[str, Any]:
         """From the first byte to the last."""
         server = self._server()
         serving = asyncio.create_task(server.serve(sockets=[self._listener]))
         try:
-            await self._load()
+            await self._unless_stopped(self._load())
             await self._say_ready()
             await self._watch()
         except _Stopped:
@@ -117,31 +124,42 @@ class _Life:
 
     # -- loading ------------------------------------------------------------------------------
 
-    async def _load(self) -> None:
-        loaded = await asyncio.to_thread(self._load_blocking)
-        self._state.loaded = loaded
-        self._state.phase, self._state.reason = "ready", ""
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        doing = asyncio.create_task(work)
+        while not doing.done():
+            await asyncio.wait({doing}, timeout=_TICK_S)
+            if self._context.stop_requested and not doing.done():
+                doing.cancel()
+                await asyncio.gather(doing, return_exceptions=True)
+                raise _Stopped
+        await doing
 
-    def _load_blocking(self) -> Loaded:
-        """On a thread: `/health` answers "loading" meanwhile."""
+    async def _load(self) -> None:
+        """`/health` answers "loading" meanwhile."""
         path = Path(self._spec.model)
         self._progress("loading_model", None, path.name)
-        inspect_model(path).usable()  # headers only: a clear word before anything heavy
-        from workers.serve.engines.batched import BatchedEngine
-        from workers.serve.engines.gguf_speed import headers_read_once
-        from workers.serve.text.prompts import Prompter
+        # Headers only: a clear word before anything heavy.
+        await asyncio.to_thread(lambda: inspect_model(path).usable())
+        engine = RemoteEngine(self._spec, on_change=self._engine_changed)
+        self._engine = engine
+        reading = asyncio.create_task(asyncio.to_thread(self._prompter, path))
+        try:
+            facts = await engine.load(self._progress)
+            prompter = await reading
+        except BaseException:
+            await asyncio.gather(reading, return_exceptions=True)
+            raise
+        folders = names.adapter_names(self._spec)
+        base = names.base_id(self._context.document, self._spec)
+        ids = names.model_ids(base, facts.adapters, default=next(iter(folders), None))
+        self._state.loaded = Loaded(engine, prompter, facts, ids, names.aliases(folders, ids))
+        self._state.phase, self._state.reason = "ready", ""
 
-        engine = BatchedEngine(self._spec)
-        with headers_read_once():
-            adapter = Path(self._spec.adapter) if self._spec.adapter else None
-            prompter = Prompter.load(path, adapter)
-            facts = engine.load(self._progress)
-        ids = names.model_ids(self._context.document, self._spec, facts.adapters)
-        return Loaded(engine, prompter, facts, ids, names.aliases(self._spec, ids))
+    def _prompter(self, path: Path) -> Prompter:
+        with gguf_without_torch(), headers_read_once():
+            return Prompter.load(path, Path(self._spec.adapter) if self._spec.adapter else None)
 
     def _progress(self, phase: str, fraction: float | None, detail: str) -> None:
-        if self._context.stop_requested:
-            raise _Stopped
         now = time.monotonic()
         if (phase, detail) == self._last_phase and now - self._last_phase_at < _PHASE_S:
             return
@@ -149,6 +167,17 @@ class _Life:
         percent = "" if fraction is None else f" {fraction:.0%}"
         self._state.reason = f"{phase.replace('_', ' ')}{percent}"
         self._context.reporter.phase(phase, fraction, detail)
+
+    def _engine_changed(self, event: ServeEngine) -> None:
+        """The engine's process crashed, or is back: clients and window must know."""
+        self._context.reporter.emit(event)
+        if self._state.phase not in ("ready", "restarting"):
+            return
+        if event.state == "ready":
+            self._state.phase, self._state.reason = "ready", ""
+        else:
+            self._state.phase = "restarting"
+            self._state.reason = f"the engine crashed and is being restarted: {event.reason}"
 
     async def _say_ready(self) -> None:
         await asyncio.to_thread(probe, self._url, self._key)
@@ -163,6 +192,11 @@ class _Life:
                 device=loaded.facts.device,
                 dtype=loaded.facts.dtype,
                 max_context_tokens=loaded.facts.max_context_tokens,
+                precision=loaded.facts.precision,
+                adapters=tuple(public for public, name in loaded.model_ids.items() if name),
+                cache_tokens=loaded.facts.cache_tokens,
+                max_batch_size=loaded.facts.max_batch_size,
+                memory_budget_gib=loaded.facts.memory_budget_gib,
             )
         )
 
@@ -191,19 +225,19 @@ class _Life:
     async def _end(self, server: _Server, serving: asyncio.Task[None]) -> None:
         """Let open requests finish, then end them with a word, then close the port."""
         state = self._state
-        if state.phase == "ready":
+        if state.phase in ("ready", "restarting"):
             state.phase, state.reason = "draining", "the server is stopping"
             self._context.reporter.phase("draining", None, f"{state.open_calls}")
             await self._until_quiet(self._spec.drain_s)
-        if state.loaded is not None:
-            state.loaded.engine.end_all(state.reason or "the server is stopping")
-            await self._until_quiet(1.0)
+        if self._engine is not None:
+            self._engine.end_all(state.reason or "the server is stopping")
+            await self._until_quiet(_LAST_EVENTS_S)
             self._say_last_stats()
         server.should_exit = True
-        await serving
+        # Beside each other: neither a slow client nor a slow engine may hold up the other.
+        await asyncio.gather(serving, self._engine.unload() if self._engine else _nothing())
         if state.loaded is not None:
             state.loaded.prompter.close()
-            await asyncio.to_thread(state.loaded.engine.unload)
 
     async def _until_quiet(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
@@ -215,6 +249,10 @@ class _Life:
         stats = self._state.metrics.stats(self._state.engine_stats())
         if stats != self._last_stats:
             self._context.reporter.emit(stats)
+
+
+async def _nothing() -> None:
+    return
 
 
 def probe(url: str, key: str) -> None:

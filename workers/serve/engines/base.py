@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -96,6 +97,19 @@ NO_TOKEN = -1
 """`TokenEvent.token` of an event that carries no token (an embedding, `max_new_tokens` 0)."""
 
 
+def started(queue_ms: float) -> TokenEvent:
+    """What a core puts out when a request leaves the queue, before its first token.
+
+    A `Ticket` keeps it to itself: the API sees `Ticket.started_at` set.
+    """
+    return TokenEvent(NO_TOKEN, queue_ms=queue_ms)
+
+
+def is_start(event: TokenEvent) -> bool:
+    """Whether it is one of `started`."""
+    return event.token == NO_TOKEN and event.finish is None
+
+
 class EngineError(Exception):
     """The engine ended an answer before it was finished: a failure, or the server is stopping."""
 
@@ -121,6 +135,14 @@ class ModelFacts:
     eos_token_ids: frozenset[int]
     adapters: tuple[str | None, ...]
     """What `submit` accepts: None is the base model."""
+    precision: str = ""
+    """As in the spec, chosen: fp32, bf16, fp16, 8bit, 4bit."""
+    max_batch_size: int = 16
+    """Requests generated together."""
+    cache_tokens: int = 0
+    """Tokens that the key-value cache can hold."""
+    memory_budget_gib: float = 0.0
+    """What the engine may take of the card, or of main memory."""
     features: frozenset[Feature] = frozenset()
     """Empty for an engine that can only write on."""
 
@@ -142,19 +164,19 @@ class EngineStats:
     prefix_hit_tokens: int = 0
     """Of these, the ones that were known."""
     preemptions: int = 0
-    """How often a row gave its memory to an older one and was read again later."""
+    """Answers that were put back because the cache ran dry, since the start."""
     failed: str = ""
     """Why the engine is dead; empty while it lives."""
 
 
 class Ticket:
-    """One answer in the making, as the API sees it. Belongs to the event loop that made it."""
+    """One answer in the making, as the API sees it. Belongs to one event loop."""
 
     def __init__(self, prompt: list[int], params: SamplingParams, adapter: str | None) -> None:
         self.prompt = prompt
         self.params = params
         self.adapter = adapter
-        self.loop = asyncio.get_running_loop()
+        self.submitted_at = time.monotonic()
         self.started_at: float | None = None
         """`time.monotonic()` when it left the queue."""
         self._events: list[TokenEvent] = []
@@ -162,16 +184,27 @@ class Ticket:
         self._finished = False
         self._wake = asyncio.Event()
 
+    @property
+    def finished(self) -> bool:
+        """Whether the last event has come."""
+        return self._finished
+
     def deliver(self, item: TokenEvent | EngineError) -> None:
         """Take an event in. Called on the event loop only."""
         if self._finished:
             return
         if isinstance(item, EngineError):
             self._error, self._finished = item, True
-        else:
+            self._wake.set()
+            return
+        if self.started_at is None:
+            waited_s = None if item.queue_ms is None else item.queue_ms / 1000
+            now = time.monotonic()
+            self.started_at = now if waited_s is None else min(now, self.submitted_at + waited_s)
+        if not is_start(item):
             self._events.append(item)
             self._finished = item.finish is not None
-        self._wake.set()
+            self._wake.set()
 
     async def next_events_ready(self) -> None:
         """Wait until there is something for `next_events` to return."""
@@ -192,38 +225,6 @@ class Ticket:
         return events
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """Makes tokens for many answers at once."""
-
-    def load(self, progress: Progress) -> ModelFacts:
-        """Read the model in and be ready. Blocks.
-
-        Raises:
-            AppError: `model.*` or `adapter.*`.
-        """
-
-    def submit(self, prompt: list[int], params: SamplingParams, adapter: str | None) -> Ticket:
-        """Queue one answer; called on an event loop.
-
-        Raises:
-            QueueFull: too many wait already.
-            EngineError: the engine is dead or stopping.
-        """
-
-    def cancel(self, ticket: Ticket) -> None:
-        """Stop an answer that nobody waits for; its place is free within two steps."""
-
-    def stats(self) -> EngineStats:
-        """State now; cheap, from any thread."""
-
-    def end_all(self, reason: str) -> None:
-        """End all answers, running and waiting, with an `EngineError`; refuse new ones."""
-
-    def unload(self) -> None:
-        """Stop the loop and give memory back."""
-
-
 @dataclass(frozen=True)
 class AdapterChange:
     """What `change_adapters` does; names are the engine's (short) ones."""
@@ -231,6 +232,52 @@ class AdapterChange:
     load: tuple[tuple[str, str], ...] = ()
     """(name, folder)."""
     unload: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Makes tokens for many answers at once. All calls come from one event loop."""
+
+    async def load(self, progress: Progress) -> ModelFacts:
+        """Read the model in and be ready.
+
+        Raises:
+            AppError: `model.*`, `adapter.*`, `serve.*`.
+        """
+
+    def submit(
+        self, prompt: list[int], params: SamplingParams, adapter: str | None, namespace: str = ""
+    ) -> Ticket:
+        """Queue one answer. Prefixes are shared within a namespace only.
+
+        Raises:
+            QueueFull: too many, or too long ones, wait already.
+            EngineError: the engine is dead, being restarted or stopping; or the adapter is gone.
+        """
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Stop an answer that nobody waits for; its place is free within two steps."""
+
+    def stats(self) -> EngineStats:
+        """State now; cheap."""
+
+    async def change_adapters(self, change: AdapterChange) -> ModelFacts:
+        """Load and unload while others are served. An unloaded one takes no new requests, and its
+        open ones are finished first.
+
+        Raises:
+            AppError: `adapter.*`, `serve.engine_failed`, `serve.engine_unavailable`; then nothing
+                has changed.
+        """
+
+    async def drain(self, limit_s: float) -> None:
+        """Wait until no answer is open, at most so long."""
+
+    def end_all(self, reason: str) -> None:
+        """End all answers, running and waiting, with an `EngineError`; refuse new ones."""
+
+    async def unload(self) -> None:
+        """Give everything back; nothing is left running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +307,8 @@ class EngineCore(Protocol):
     def load(self, spec: ServeSpec, progress: Progress) -> ModelFacts:
         """Read the model in, size the cache, warm up. Blocks.
 
+        Adapters are those of `workers.serve.names.adapter_names(spec)`, under its short names.
+
         Raises:
             AppError: `model.*`, `adapter.*`, `serve.memory_short`.
         """
@@ -271,7 +320,11 @@ class EngineCore(Protocol):
         """Drop answers; their places are free within two steps. Unknown ids are harmless."""
 
     def step(self) -> list[Output]:
-        """One pass; returns what is ready, of this pass or of the one before."""
+        """One pass; returns what is ready, of this pass or of the one before.
+
+        A request that leaves the queue is told with `started`, so that nobody takes a long prompt
+        for a long wait. After an exception the caller cancels all open requests.
+        """
 
     def stats(self) -> EngineStats:
         """State now; cheap."""

@@ -1,17 +1,14 @@
-"""The first engine: dynamic batching over any causal model of transformers.
+"""Dynamic batching over any causal model of transformers that can be given ragged rows.
 
-A thread runs steps. In each step waiting prompts are read (in bites, so that a long one does not
-freeze the others) and every running answer gets one token; answers join and leave between steps.
+In each step waiting prompts are read (in bites, so that a long one does not freeze the others) and
+every running answer gets one token; answers join and leave between steps.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import threading
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -19,113 +16,80 @@ import torch
 from core.config.serve import ServeSpec
 from workers.serve.engines import loading, memory
 from workers.serve.engines.base import (
-    EngineError,
     EngineStats,
     FinishReason,
-    ModelFacts,
-    Progress,
-    QueueFull,
-    SamplingParams,
-    Ticket,
+    Output,
+    Request,
     TokenEvent,
+    started,
 )
+from workers.serve.engines.loading import LoadedModel
 from workers.serve.engines.rows import Lane, Row
 from workers.serve.engines.sampling import choose
 from workers.serve.engines.slot_cache import SlotCache, Window
 
-log = logging.getLogger(__name__)
-
-ENGINE_NAME = "transformers-batched"
 _PREFILL_TOKENS = {"cuda": 1024, "cpu": 256}
 _PREFILL_ROWS = 8
-_FAILURES_TO_DIE = 3
+_LEAST_TOKENS = 64
+"""What a cache on the processor holds at least: there is swap, and a short answer is better than
+none."""
+PLACES = 16
+"""Rows generated together when the spec does not say."""
 
-_Delivery = tuple[Ticket, TokenEvent | EngineError]
 
+class BatchedRows:
+    """Rows of many answers over `model.forward` with a ragged cache.
 
-class BatchedEngine:
-    """Engine protocol over `model.forward` with a cache of ragged rows."""
+    Args:
+        spec: of the server.
+        loaded: the model.
 
-    def __init__(self, spec: ServeSpec) -> None:
-        self._spec = spec.model_copy(update={"max_batch_size": spec.max_batch_size or 16})
-        self._lanes: dict[str | None, Lane] = {}
-        self._waiting: deque[Ticket] = deque()
-        self._cancelled: set[Ticket] = set()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._closing = False
-        self._refusing = ""
-        self._end_reason = ""
-        self._failed = ""
-        self._failures_in_a_row = 0
-        self._steps = 0
-        self._outbox: list[_Delivery] = []
+    Raises:
+        AppError: `model.load_failed` for a model whose output is not finite,
+            `serve.memory_short`.
+    """
 
-    # -- life ---------------------------------------------------------------------------------
-
-    def load(self, progress: Progress) -> ModelFacts:
-        """Read the model in, size the cache, warm up and start the loop."""
-        loaded = loading.load_model(self._spec, progress)
+    def __init__(self, spec: ServeSpec, loaded: LoadedModel) -> None:
+        self._spec = spec
         self._model, self._device = loaded.model, loaded.device
-        self._adapters = loaded.adapters
-        progress("warming_up", None, "")
-        token_bytes = self._warm_up()
-        self._budget_tokens = memory.cache_budget_tokens(self._device, token_bytes)
-        context = min(loaded.max_context_tokens, self._budget_tokens)
+        self._adapters, self._eos = loaded.adapters, loaded.eos_token_ids
+        self.places = spec.max_batch_size or PLACES
+        self.budget_tokens = self._budget(loaded)
+        wanted = spec.max_context_tokens or loaded.max_context_tokens
+        self.max_context_tokens = min(wanted, loaded.max_context_tokens, self.budget_tokens)
+        self._lanes: dict[str | None, Lane] = {}
+        self._waiting: deque[tuple[Request, float]] = deque()
+        self._steps = 0
+        self._outbox: list[Output] = []
+        self.follow_adapters()
+
+    # -- orders ---------------------------------------------------------------------------------
+
+    def follow_adapters(self) -> None:
+        """A lane for each adapter that is there now."""
         self._lanes = {
-            name: Lane(name, SlotCache(self._spec.max_batch_size, context))
-            for name in loaded.adapters.names
+            name: self._lanes.get(name)
+            or Lane(name, SlotCache(self.places, self.max_context_tokens))
+            for name in self._adapters.names
         }
-        self.facts = ModelFacts(
-            engine=ENGINE_NAME,
-            device=str(self._device),
-            dtype=loaded.dtype,
-            vocab_size=loaded.vocab_size,
-            max_context_tokens=context,
-            eos_token_ids=loaded.eos_token_ids,
-            adapters=loaded.adapters.names,
-        )
-        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
-        self._thread.start()
-        return self.facts
 
-    def unload(self) -> None:
-        """Stop the loop and drop the model."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(timeout=30.0)
-        self._lanes, self._model = {}, None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs or waits."""
+        return bool(self._waiting) or self._running() > 0
 
-    # -- called by the API --------------------------------------------------------------------
-
-    def submit(self, prompt: list[int], params: SamplingParams, adapter: str | None) -> Ticket:
+    def add(self, request: Request) -> None:
         """Queue one answer."""
-        ticket = Ticket(prompt, params, adapter)
-        with self._changed:
-            if self._failed or self._refusing:
-                raise EngineError(self._failed or self._refusing)
-            free = max(0, self._spec.max_batch_size - self._running())
-            if len(self._waiting) >= self._spec.queue_limit + free:
-                raise QueueFull(len(self._waiting), self._spec.queue_limit)
-            self._waiting.append(ticket)
-            self._changed.notify()
-        return ticket
+        self._waiting.append((request, time.monotonic()))
 
-    def cancel(self, ticket: Ticket) -> None:
-        """Drop an answer; harmless when it is over."""
-        with self._changed:
-            self._cancelled.add(ticket)
-            self._changed.notify()
-
-    def end_all(self, reason: str) -> None:
-        """End everything with an error and refuse new requests."""
-        with self._changed:
-            self._refusing = self._end_reason = reason
-            self._changed.notify()
+    @torch.inference_mode()
+    def cancel(self, ids: Collection[int]) -> None:
+        """Drop answers."""
+        self._waiting = deque(w for w in self._waiting if w[0].id not in ids)
+        for lane in self._lanes.values():
+            for row in [r for r in lane.rows() if r.request.id in ids]:
+                lane.drop(row)
+        self._free_idle_caches()
 
     def stats(self) -> EngineStats:
         """State now."""
@@ -134,13 +98,15 @@ class BatchedEngine:
             running=self._running(),
             queued=len(self._waiting),
             steps=self._steps,
-            cache_tokens=sum(r.cached for lane in lanes for r in tuple(lane.decoding)),
-            cache_capacity_tokens=self._budget_tokens if lanes else 0,
-            memory_gib=memory.used_gib(self._device) if lanes else 0.0,
-            failed=self._failed,
+            cache_tokens=sum(r.cached for lane in lanes for r in lane.decoding),
+            cache_capacity_tokens=self.budget_tokens,
+            memory_gib=memory.used_gib(self._device),
         )
 
-    # -- the loop -----------------------------------------------------------------------------
+    def close(self) -> None:
+        """Drop everything."""
+        self._waiting.clear()
+        self._lanes = {}
 
     def _running(self) -> int:
         return sum(
@@ -148,79 +114,17 @@ class BatchedEngine:
             for lane in self._lanes.values()
         )
 
-    def _idle(self) -> bool:
-        return not (self._waiting or self._cancelled or self._end_reason or self._running())
-
-    @torch.inference_mode()
-    def _loop(self) -> None:
-        while True:
-            with self._changed:
-                if self._idle():
-                    self._free_caches()
-                self._changed.wait_for(lambda: self._closing or not self._idle())
-                if self._closing:
-                    break
-            self._guarded_step()
-        self._end_rows("the engine was unloaded")
-        self._post()
-
-    def _guarded_step(self) -> None:
-        try:
-            self._take_orders()
-            self._step()
-            self._failures_in_a_row = 0
-        except Exception as e:  # noqa: BLE001 - whatever it was, clients must be told
-            self._fail(e)
-        self._post()
-
-    def _fail(self, error: Exception) -> None:
-        """One bad step costs the answers in flight, not the server; three in a row do."""
-        log.error("a step of the engine failed", exc_info=error)
-        self._failures_in_a_row += 1
-        words = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        self._end_rows(words)
-        self._free_caches()
-        if self._failures_in_a_row >= _FAILURES_TO_DIE:
-            self._failed = words
-
-    def _take_orders(self) -> None:
-        with self._changed:
-            cancelled, self._cancelled = self._cancelled, set()
-            reason, self._end_reason = self._end_reason, ""
-            if cancelled:
-                self._waiting = deque(t for t in self._waiting if t not in cancelled)
-        for lane in self._lanes.values():
-            for row in [r for r in lane.rows() if r.ticket in cancelled]:
-                lane.drop(row)
-        if reason:
-            self._end_rows(reason)
-
-    def _end_rows(self, reason: str) -> None:
-        with self._changed:
-            tickets = list(self._waiting)
-            self._waiting.clear()
-        for lane in self._lanes.values():
-            tickets += [row.ticket for row in lane.rows()]
-            lane.drop_all()
-        self._outbox += [(t, EngineError(reason)) for t in tickets]
-
-    def _free_caches(self) -> None:
-        for lane in self._lanes.values():
-            lane.cache.clear()
-
-    def _post(self) -> None:
-        """Hand a step's events to their event loops, one call a loop."""
-        outbox, self._outbox = self._outbox, []
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Delivery]] = {}
-        for ticket, item in outbox:
-            by_loop.setdefault(ticket.loop, []).append((ticket, item))
-        for loop, deliveries in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
-                loop.call_soon_threadsafe(_deliver, deliveries)
+    def _free_idle_caches(self) -> None:
+        if not self.busy:
+            for lane in self._lanes.values():
+                lane.cache.clear()
 
     # -- one step -----------------------------------------------------------------------------
 
-    def _step(self) -> None:
+    @torch.inference_mode()
+    def step(self) -> list[Output]:
+        """One pass over every lane."""
+        self._outbox = []
         self._admit()
         for lane in self._lanes.values():
             if not (lane.decoding or lane.pending or lane.filling):
@@ -231,31 +135,33 @@ class BatchedEngine:
             if lane.decoding:
                 self._decode(lane)
         self._steps += 1
+        self._free_idle_caches()
+        return self._outbox
 
     def _admit(self) -> None:
         """Move requests from the queue into lanes while there are slots and memory."""
-        with self._changed:
-            while self._waiting and self._running() < self._spec.max_batch_size:
-                row = Row.of(self._waiting[0])
-                if not self._fits(row):
-                    break
-                self._waiting.popleft()
-                row.ticket.started_at = time.monotonic()
-                self._lanes[row.ticket.adapter].pending.append(row)
+        while self._waiting and self._running() < self.places:
+            request, since = self._waiting[0]
+            row = Row.of(request)
+            if not self._fits(row):
+                break
+            self._waiting.popleft()
+            self._outbox.append((request.id, started((time.monotonic() - since) * 1000)))
+            self._lanes[request.adapter].pending.append(row)
 
     def _fits(self, row: Row) -> bool:
         """Whether the cache can hold all rows at their longest; a lone row always fits."""
         total = 0
         for lane in self._lanes.values():
             count, width = sum(1 for _ in lane.rows()), lane.width_reserved
-            if lane.adapter == row.ticket.adapter:
+            if lane.adapter == row.request.adapter:
                 count, width = count + 1, max(width, row.reserved_tokens)
             total += count * width
-        return total <= self._budget_tokens or self._running() == 0
+        return total <= self.budget_tokens or self._running() == 0
 
     def _prefill(self, lane: Lane) -> None:
         """Read one bite of prompts: the half-read one, or as many whole ones as fit."""
-        budget = _PREFILL_TOKENS[self._device.type]
+        budget = self._spec.prefill_tokens or _PREFILL_TOKENS[self._device.type]
         group = [lane.filling] if lane.filling else self._whole_prompts(lane, budget)
         bites = [min(row.prompt_left, budget) for row in group]
         first = len(lane.decoding)
@@ -324,17 +230,27 @@ class BatchedEngine:
             row.last_token = token
             row.produced += 1
             finish, is_stop = self._finish(row, token)
-            self._outbox.append((row.ticket, TokenEvent(token, finish, is_stop, logprob)))
+            self._outbox.append((row.request.id, TokenEvent(token, finish, is_stop, logprob)))
             if finish is not None:
                 lane.drop(row)
 
     def _finish(self, row: Row, token: int) -> tuple[FinishReason | None, bool]:
-        params = row.ticket.params
-        ended = token in self.facts.eos_token_ids and not params.ignore_eos
+        params = row.request.params
+        ended = token in self._eos and not params.ignore_eos
         if ended or token in params.stop_token_ids:
             return "stop", True
-        full = row.cached + 1 >= self.facts.max_context_tokens
+        full = row.cached + 1 >= self.max_context_tokens
         return ("length" if full or row.produced >= params.max_new_tokens else None), False
+
+    def _budget(self, loaded: LoadedModel) -> int:
+        """Tokens that the caches may hold, all rows together."""
+        token_bytes = self._warm_up()
+        tokens = memory.cache_budget_tokens(self._device, token_bytes, self._spec.memory_share)
+        if self._device.type != "cuda":
+            return max(_LEAST_TOKENS, tokens)
+        if tokens < _LEAST_TOKENS:
+            raise loading.memory_short(self._device, self._spec, loaded.precision)
+        return tokens
 
     def _warm_up(self) -> int:
         """Run two tokens through the model; returns the bytes that the cache holds a token."""
@@ -355,10 +271,5 @@ class BatchedEngine:
 
 def _next_tokens(row: Row, count: int) -> list[int]:
     if row.prompt_left:
-        return row.ticket.prompt[row.cached : row.cached + count]
+        return row.request.prompt[row.cached : row.cached + count]
     return [row.last_token]
-
-
-def _deliver(deliveries: list[_Delivery]) -> None:
-    for ticket, item in deliveries:
-        ticket.deliver(item)

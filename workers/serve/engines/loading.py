@@ -11,39 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from core.config.serve import ServeSpec
 from core.errors import AppError, ErrorCode
+from workers.serve.engines import memory
+from workers.serve.engines.adapters import Adapters
 from workers.serve.engines.base import Progress
 from workers.serve.engines.sources import source_arguments
+from workers.serve.names import adapter_names
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_UNBATCHABLE_LAYERS = {"linear_attention", "conv", "hybrid", "hybrid_sliding", "indexed_attention"}
 DEFAULT_CONTEXT_TOKENS = 2048
-ADAPTER = "adapter"
-"""The engine's name of the adapter; None is the base model."""
-
-
-class Adapters:
-    """Which of base model and adapter the next pass uses."""
-
-    def __init__(self, peft_model: Any | None, *, merged: bool = False) -> None:
-        self._peft = peft_model
-        self.names: tuple[str | None, ...] = (None,)
-        if merged:
-            self.names = (ADAPTER,)
-        elif peft_model is not None:
-            self.names = (ADAPTER, None)
-        self._current: str | None = ADAPTER if peft_model is not None else None
-
-    def use(self, name: str | None) -> None:
-        """Switch, if it is another one than now."""
-        if self._peft is None or name == self._current:
-            return
-        tuner = self._peft.base_model
-        (tuner.enable_adapter_layers if name else tuner.disable_adapter_layers)()
-        self._current = name
+_GIB = 1024**3
+_OFFLOAD_ROOM = 0.85
+"""Of the card's budget, what weights may take when the rest of them goes to main memory."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +35,11 @@ class LoadedModel:
 
     model: Any
     device: torch.device
+    """Where prompts go."""
     dtype: str
+    """Computed in."""
+    precision: str
+    """As in the spec, chosen."""
     vocab_size: int
     max_context_tokens: int
     eos_token_ids: frozenset[int]
@@ -60,35 +47,44 @@ class LoadedModel:
 
 
 def load_model(spec: ServeSpec, progress: Progress) -> LoadedModel:
-    """Read weights and adapter.
+    """Read weights and adapters.
 
     Raises:
-        AppError: `model.not_found`, `model.unsupported`, `model.load_failed`,
+        AppError: `model.not_found`, `model.load_failed`, `serve.memory_short`,
             `adapter.not_found`, `adapter.mismatch`.
     """
     device = pick_device(spec.device)
-    dtype_name = pick_dtype(spec.precision, device)
+    precision = pick_precision(spec.precision, device)
+    dtype_name = precision if precision in _DTYPES else pick_precision("auto", device)
     _leave_a_core(device)
     progress("loading_model", 0.0, Path(spec.model).name)
-    model = _load_weights(spec, _DTYPES[dtype_name], progress)
-    _refuse_unbatchable(model.config, spec.model)
-    peft_model = None
-    if spec.adapter is not None:
-        progress("loading_model", 0.95, Path(spec.adapter).name)
-        peft_model = _load_adapter(model, Path(spec.adapter))
-    merged = peft_model is not None and spec.merge_adapter
-    if peft_model is not None and merged:
-        model, peft_model = peft_model.merge_and_unload(), None
-    model.to(device).eval()
+    model = _load_weights(spec, precision, _DTYPES[dtype_name], device, progress)
+    model.eval()
     return LoadedModel(
         model=model,
         device=device,
         dtype=dtype_name,
+        precision=precision,
         vocab_size=int(model.get_input_embeddings().num_embeddings),
         max_context_tokens=context_tokens(model.config),
         eos_token_ids=_eos_token_ids(model),
-        adapters=Adapters(peft_model, merged=merged),
+        adapters=load_adapters(model, spec, progress),
     )
+
+
+def load_adapters(model: Any, spec: ServeSpec, progress: Progress) -> Adapters:
+    """The spec's adapters, put into the model; merged where the spec says so.
+
+    Raises:
+        AppError: `adapter.not_found`, `adapter.mismatch`.
+    """
+    adapters, wanted = Adapters(model), adapter_names(spec)
+    for name, folder in wanted.items():
+        progress("loading_model", 0.95, name)
+        adapters.load(name, Path(folder))
+    if spec.merge_adapter and len(wanted) == 1:
+        adapters.merge(next(iter(wanted)))
+    return adapters
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -107,7 +103,7 @@ def pick_device(wanted: str) -> torch.device:
     return device
 
 
-def pick_dtype(wanted: str, device: torch.device) -> str:
+def pick_precision(wanted: str, device: torch.device) -> str:
     """`auto`: bf16 on a card that computes in it, fp16 on an older card, fp32 on the processor."""
     if wanted != "auto":
         return wanted
@@ -143,26 +139,84 @@ def check_logits(logits: torch.Tensor, model: str) -> None:
         )
 
 
-def _load_weights(spec: ServeSpec, dtype: torch.dtype, progress: Progress) -> Any:
+def _load_weights(
+    spec: ServeSpec, precision: str, dtype: torch.dtype, device: torch.device, progress: Progress
+) -> Any:
     from transformers import AutoModelForCausalLM
 
     path = Path(spec.model)
     if not path.exists():
         raise AppError(ErrorCode.MODEL_NOT_FOUND, model=spec.model)
     source, arguments = source_arguments(path)
-    if "gguf_file" not in arguments:
+    from_gguf = "gguf_file" in arguments
+    if not from_gguf:
         arguments["use_safetensors"] = True
+    arguments |= _placement(spec, precision, dtype, device)
     try:
-        with _watched_loading(progress, path.name, from_gguf="gguf_file" in arguments):
-            return AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, attn_implementation="sdpa", **arguments
-            )
+        with _watched_loading(progress, path.name, from_gguf=from_gguf):
+            model = _from_pretrained(AutoModelForCausalLM, source, dtype=dtype, **arguments)
+        return model if "device_map" in arguments else model.to(device)
     except AppError:
         raise
+    except torch.OutOfMemoryError as e:
+        raise memory_short(device, spec, precision) from e
     except Exception as e:
         raise AppError(
             ErrorCode.MODEL_LOAD_FAILED, model=path.name, detail=f"{type(e).__name__}: {e}"[:500]
         ) from e
+
+
+def _from_pretrained(kind: Any, source: str, **arguments: Any) -> Any:
+    """With PyTorch's own attention where the architecture has it."""
+    try:
+        return kind.from_pretrained(source, attn_implementation="sdpa", **arguments)
+    except ValueError as e:
+        if "scaled_dot_product_attention" not in str(e):
+            raise
+        return kind.from_pretrained(source, attn_implementation="eager", **arguments)
+
+
+def _placement(
+    spec: ServeSpec, precision: str, dtype: torch.dtype, device: torch.device
+) -> dict[str, Any]:
+    """What `from_pretrained` must know to quantize, and to split a model over card and memory."""
+    found: dict[str, Any] = {}
+    offloads = spec.cpu_offload and device.type == "cuda"
+    if precision in ("8bit", "4bit"):
+        found["quantization_config"] = _quantization(precision, dtype, offloads=offloads)
+        found["device_map"] = {"": device}
+    if offloads:
+        room_gib = memory.budget_gib(device, spec.memory_share) * _OFFLOAD_ROOM
+        ram_gib = psutil.virtual_memory().available / _GIB * _OFFLOAD_ROOM
+        found["device_map"] = "auto"
+        found["max_memory"] = {device.index or 0: f"{room_gib:.2f}GiB", "cpu": f"{ram_gib:.2f}GiB"}
+    return found
+
+
+def _quantization(precision: str, dtype: torch.dtype, *, offloads: bool) -> Any:
+    """NF4 (https://arxiv.org/abs/2305.14314) or LLM.int8 (https://arxiv.org/abs/2208.07339)."""
+    from transformers import BitsAndBytesConfig
+
+    if precision == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_enable_fp32_cpu_offload=offloads)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_enable_fp32_cpu_offload=offloads,
+    )
+
+
+def memory_short(device: torch.device, spec: ServeSpec, precision: str) -> AppError:
+    """What to say when the card cannot hold the model and a conversation."""
+    budget_gib = memory.budget_gib(device, spec.memory_share)
+    held_gib = memory.used_gib(device)
+    return AppError(
+        ErrorCode.SERVE_MEMORY_SHORT,
+        need_gib=round(held_gib + max(1.0, -budget_gib), 1),
+        budget_gib=round(max(0.0, budget_gib) + held_gib, 1),
+        precision=precision,
+    )
 
 
 _BARS = (
@@ -211,31 +265,6 @@ class _Bar:
         for done, item in enumerate(self._items):
             self._progress("loading_model", self._start + span * done, self._name)
             yield item
-
-
-def _load_adapter(model: Any, path: Path) -> Any:
-    from peft import PeftModel
-
-    if not (path / "adapter_config.json").is_file():
-        raise AppError(ErrorCode.ADAPTER_NOT_FOUND, path=str(path))
-    if not (path / "adapter_model.safetensors").is_file():
-        raise AppError(ErrorCode.ADAPTER_NOT_FOUND, path=str(path / "adapter_model.safetensors"))
-    try:
-        peft_model = PeftModel.from_pretrained(
-            model, str(path), is_trainable=False, local_files_only=True
-        )
-    except Exception as e:
-        raise AppError(
-            ErrorCode.ADAPTER_MISMATCH, path=str(path), detail=f"{type(e).__name__}: {e}"[:500]
-        ) from e
-    return peft_model
-
-
-def _refuse_unbatchable(config: Any, model: str) -> None:
-    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
-    if kinds & _UNBATCHABLE_LAYERS:
-        architecture = ", ".join(getattr(config, "architectures", None) or [config.model_type])
-        raise AppError(ErrorCode.MODEL_UNSUPPORTED, path=model, architecture=architecture)
 
 
 def _eos_token_ids(model: Any) -> frozenset[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workers.serve.engines.base import Ticket
+from workers.serve.engines.base import Request
 from workers.serve.engines.sampling import RowSampler
 from workers.serve.engines.slot_cache import SlotCache
 
@@ -14,7 +14,7 @@ from workers.serve.engines.slot_cache import SlotCache
 class Row:
     """One answer in the batch."""
 
-    ticket: Ticket
+    request: Request
     sampler: RowSampler
     cached: int = 0
     """Tokens of prompt and answer that the cache holds."""
@@ -22,19 +22,19 @@ class Row:
     last_token: int = -1
 
     @classmethod
-    def of(cls, ticket: Ticket) -> Row:
+    def of(cls, request: Request) -> Row:
         """A row that has not started."""
-        return cls(ticket, RowSampler(ticket.params, ticket.prompt))
+        return cls(request, RowSampler(request.params, request.prompt))
 
     @property
     def prompt_left(self) -> int:
         """Prompt tokens that the model has not seen yet."""
-        return max(0, len(self.ticket.prompt) - self.cached)
+        return max(0, len(self.request.prompt) - self.cached)
 
     @property
     def reserved_tokens(self) -> int:
         """The most this row can ever hold."""
-        return len(self.ticket.prompt) + self.ticket.params.max_new_tokens
+        return len(self.request.prompt) + self.request.params.max_new_tokens
 
 
 @dataclass(eq=False)

@@ -115,5 +115,6 @@ class SlotCache(Cache):  # type: ignore[misc]
             buffer = buffers[layer] = _grown(buffer, states, self._rows, self._tokens)
         rows = torch.arange(window.rows.start, window.rows.stop, device=states.device)
         # Indices on both sides of a full slice come first: [rows, queries, heads, width].
-        buffer[rows[:, None], :, window.positions] = states.transpose(1, 2)
+        positions = window.positions.to(states.device)  # layers may lie on several cards
+        buffer[rows[:, None], :, positions] = states.transpose(1, 2)
         return buffer[window.rows, :, : window.width]

@@ -1,0 +1,121 @@
+"""The engine "transformers": any causal model that the library loads, and the oracle of the others.
+
+Rows are batched where the architecture takes ragged rows; where it does not (linear attention,
+recurrent states, positions that are counted inside the model) answers are made one after the other
+by `generate` itself, so that nothing that transformers loads is refused.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from core.config.serve import ServeSpec
+from core.errors import AppError, ErrorCode
+from workers.serve.engines import loading, memory
+from workers.serve.engines.base import (
+    AdapterChange,
+    EngineStats,
+    ModelFacts,
+    Output,
+    Progress,
+    Request,
+)
+from workers.serve.engines.batchable import takes_ragged_rows
+from workers.serve.engines.batched import BatchedRows
+from workers.serve.engines.gguf_speed import headers_read_once
+from workers.serve.engines.plain import PlainRows
+
+log = logging.getLogger(__name__)
+
+ENGINE_NAME = "transformers"
+
+
+class TransformersCore:
+    """`EngineCore` over models as transformers has them."""
+
+    def load(self, spec: ServeSpec, progress: Progress) -> ModelFacts:
+        """See `EngineCore`."""
+        with headers_read_once():
+            self._loaded = loading.load_model(spec, progress)
+        progress("warming_up", None, "")
+        self._rows = self._make_rows(spec)
+        self._device = self._loaded.device
+        budget_gib = memory.budget_gib(self._device, spec.memory_share)
+        self._facts = ModelFacts(
+            engine=ENGINE_NAME,
+            device=str(self._device),
+            dtype=self._loaded.dtype,
+            vocab_size=self._loaded.vocab_size,
+            max_context_tokens=self._rows.max_context_tokens,
+            eos_token_ids=self._loaded.eos_token_ids,
+            adapters=self._loaded.adapters.names,
+            precision=self._loaded.precision,
+            max_batch_size=self._rows.places,
+            cache_tokens=self._rows.budget_tokens,
+            memory_budget_gib=round(memory.used_gib(self._device) + max(0.0, budget_gib), 2),
+        )
+        return self._facts
+
+    def _make_rows(self, spec: ServeSpec) -> BatchedRows | PlainRows:
+        if takes_ragged_rows(self._loaded):
+            return BatchedRows(spec, self._loaded)
+        log.warning("this architecture cannot be batched: answers are made one after the other")
+        return PlainRows(spec, self._loaded)
+
+    @property
+    def busy(self) -> bool:
+        """See `EngineCore`."""
+        return self._rows.busy
+
+    def add(self, request: Request) -> None:
+        """See `EngineCore`."""
+        if request.adapter not in self._facts.adapters:
+            raise ValueError(f"there is no adapter {request.adapter}")
+        self._rows.add(request)
+
+    def cancel(self, ids: Collection[int]) -> None:
+        """See `EngineCore`."""
+        self._rows.cancel(ids)
+
+    def step(self) -> list[Output]:
+        """See `EngineCore`."""
+        return self._rows.step()
+
+    def stats(self) -> EngineStats:
+        """See `EngineCore`."""
+        return self._rows.stats()
+
+    def change_adapters(self, change: AdapterChange) -> ModelFacts:
+        """See `EngineCore`."""
+        adapters = self._loaded.adapters
+        if None not in adapters.names:
+            detail = "the adapter is merged into the weights"
+            raise AppError(ErrorCode.ENGINE_UNAVAILABLE, engine=ENGINE_NAME, detail=detail)
+        done: list[str] = []
+        try:
+            for name, folder in change.load:
+                adapters.load(name, Path(folder))
+                done.append(name)
+        except AppError:
+            for name in done:
+                adapters.unload(name)
+            raise
+        for name in change.unload:
+            adapters.unload(name)
+        self._rows.follow_adapters()
+        self._facts = replace(self._facts, adapters=adapters.names)
+        return self._facts
+
+    def unload(self) -> None:
+        """See `EngineCore`."""
+        self._rows.close()
+        del self._rows, self._loaded
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
