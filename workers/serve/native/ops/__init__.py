@@ -31,9 +31,9 @@ _KERNELS = {
     "rope_and_store": "triton_rope",
     "paged_attention": "triton_attention",
     "latent_attention": "triton_latent",
-    "linear": "triton_linear",
-    "linear_int8": "triton_linear",
-    "linear_nf4": "triton_linear",
+    "linear": "triton_small_linear",
+    "linear_int8": "triton_linear_int8",
+    "linear_nf4": "triton_linear_nf4",
 }
 """Operations that have a kernel, and the module it is in."""
 
