@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 CORES = {
     "transformers": "workers.serve.engines.transformers_core:TransformersCore",
+    "vllm": "workers.serve.engines.upstream.core:vllm",
+    "llama_cpp": "workers.serve.engines.upstream.core:llama_cpp",
 }
 EXIT_LOAD_FAILED = 1
 EXIT_ENGINE_FAILED = 3

@@ -83,6 +83,8 @@ class TokenEvent:
     is_stop_token: bool = False
     """An end token: counted in the usage, never part of the text."""
     logprob: TokenLogprob | None = None
+    text: str | None = None
+    """What it adds to the answer, from engines that make the text themselves; else None."""
     cached_tokens: int = 0
     """On an answer's first event: prompt tokens that the prefix cache already knew."""
     queue_ms: float | None = None

@@ -74,6 +74,8 @@ def _output_out(number: int, item: TokenEvent | EngineError) -> list[Any]:
         more["is_stop_token"] = True
     if item.logprob is not None:
         more["logprob"] = _logprob_out(item.logprob)
+    if item.text is not None:
+        more["text"] = item.text
     if item.cached_tokens:
         more["cached_tokens"] = item.cached_tokens
     if item.queue_ms is not None:
