@@ -75,6 +75,7 @@ def build_parser(language: Language) -> argparse.ArgumentParser:
     _add_runs(add(commands, "runs"), add, t)
     _add_models(add(commands, "models"), add, t)
     _add_queue(add(commands, "queue"), add, t)
+    _add_keys(add(commands, "keys"), add, t)
     add(commands, "doctor")
     demo = add(commands, "demo")
     demo.add_argument("--headless", action="store_true", help=t("headless"))
@@ -207,6 +208,22 @@ def _add_queue(
     after.add_argument("then", choices=("nothing", "sleep", "shut_down"))
 
 
+def _add_keys(
+    parser: argparse.ArgumentParser,
+    add: Callable[..., argparse.ArgumentParser],
+    t: Callable[[str], str],
+) -> None:
+    actions = parser.add_subparsers(dest="action", parser_class=_Parser)
+    add(actions, "list", prefix="keys.")
+    adding = add(actions, "add", prefix="keys.")
+    adding.add_argument("name", metavar="NAME")
+    adding.add_argument("--days", type=float, metavar="N", help=t("keys.days"))
+    for limit in ("requests-per-minute", "tokens-per-minute", "tokens-per-day"):
+        adding.add_argument(f"--{limit}", type=int, default=0, metavar="N", help=t("keys.limit"))
+    adding.add_argument("--models", nargs="+", metavar="MODEL", help=t("keys.models"))
+    add(actions, "revoke", prefix="keys.").add_argument("key", metavar="NAME")
+
+
 def _run(args: argparse.Namespace, out: Output) -> int:
     if args.command == "demo":
         from app.demo import main as demo
@@ -244,6 +261,10 @@ def _command(name: str) -> Command:
             from app.commands.queue import queue
 
             return queue
+        case "keys":
+            from app.commands.keys import keys
+
+            return keys
         case _:
             from app.commands.doctor import doctor
 

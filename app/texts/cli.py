@@ -82,6 +82,22 @@ CLI: dict[str, Words] = {
     "models.add": Words("remember a model folder; nothing is copied", "登记模型文件夹（不复制）"),
     "models.fetch": Words("fetch a model of the catalog", "获取目录中的模型"),
     "models.verify": Words("check a model's files", "校验模型文件"),
+    "keys": Words("API keys for other programs and people", "供其他程序和他人使用的 API 密钥"),
+    "keys.list": Words("the keys that exist, and what they did", "列出现有密钥及其使用情况"),
+    "keys.add": Words(
+        "make a key; it is shown once, and servers that run accept it at once",
+        "创建密钥；密钥只显示一次，正在运行的服务立即生效",
+    ),
+    "keys.revoke": Words(
+        "take a key away; servers that run refuse it within a second",
+        "吊销密钥；正在运行的服务会在一秒内拒绝它",
+    ),
+    "keys.days": Words("until the key ends; never without it", "有效天数；不填则永不过期"),
+    "keys.limit": Words("the most; 0: no limit", "上限；0 表示不限"),
+    "keys.models": Words(
+        "public model names that the key may ask for; all without it",
+        "该密钥可使用的模型名称；不填则全部可用",
+    ),
     "queue": Words("trainings that wait for a card", "等待显卡的训练队列"),
     "queue.list": Words("what waits, runs and has ended", "列出等待、进行中和已结束的训练"),
     "queue.work": Words(
@@ -195,6 +211,20 @@ CLI: dict[str, Words] = {
     "ready": Words("Ready at {url}   (Ctrl-C stops it)", "服务已就绪：{url}   （按 Ctrl-C 停止）"),
     "key": Words("API key: {api_key}", "API 密钥：{api_key}"),
     "curl": Words("Try:  {line}", "试试：{line}"),
+    "key_made": Words(
+        "The key {name}, shown this once:  {api_key}", "密钥 {name}（仅显示这一次）：{api_key}"
+    ),
+    "key_revoked": Words("The key {name} is accepted no more.", "密钥 {name} 已吊销。"),
+    "keys_none": Words("There are no further keys.", "没有其他密钥。"),
+    "key_expired": Words("expired", "已过期"),
+    "key_until": Words("until {date}", "有效期至 {date}"),
+    "key_requests_per_minute": Words("{number} requests/min", "每分钟 {number} 次请求"),
+    "key_tokens_per_minute": Words("{number} tokens/min", "每分钟 {number} 个 token"),
+    "key_tokens_per_day": Words("{number} tokens/day", "每天 {number} 个 token"),
+    "key_used": Words(
+        "last used {date}, {tokens} tokens today", "最近使用 {date}，今天 {tokens} 个 token"
+    ),
+    "key_unused": Words("never used", "从未使用"),
     "queued": Words(
         "{name} waits in the queue as {item_id}.", "{name} 已加入队列，条目 {item_id}。"
     ),
