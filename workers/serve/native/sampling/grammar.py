@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from functools import lru_cache
@@ -147,8 +147,8 @@ class RowGrammar:
             _raise_error(self._matcher)
             raise GrammarError("the answer left its grammar")
 
-    def accept_all(self, tokens: Collection[int]) -> None:
-        """Go on by tokens of before: an answer that comes back after it was pushed out."""
+    def accept_all(self, tokens: Iterable[int]) -> None:
+        """Go on by several tokens."""
         for token in tokens:
             self.accept(token)
 
