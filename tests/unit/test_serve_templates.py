@@ -13,8 +13,8 @@ from core.datasets import Message as TrainedMessage
 from core.errors import AppError
 from tests.tiny_models import tiny_tokenizer
 from workers.serve.http.errors import ApiError
-from workers.serve.http.schemas import Message
-from workers.serve.text.prompts import MAX_TEMPLATE_BYTES, Prompter
+from workers.serve.http.schemas_chat import Message
+from workers.serve.text.prompts import MAX_TEMPLATE_BYTES, Conversation, Prompter
 from workers.train.chat import FALLBACK_TEMPLATE, ChatRenderer
 
 ASKED = "What <|eos|> is it?"
@@ -36,7 +36,7 @@ def an_adapter(folder: Path, template: str | bytes | None) -> Path:
 
 def asked(prompter: Prompter, adapter: str | None) -> list[int]:
     messages = [Message(role="user", content=ASKED)]
-    return asyncio.run(prompter.chat(messages, None, adapter)).tokens
+    return asyncio.run(prompter.chat(Conversation(messages), adapter)).tokens
 
 
 def text_of(prompter: Prompter, tokens: list[int]) -> str:

@@ -96,12 +96,12 @@ def test_a_prompt_that_opens_the_tag_starts_in_thought() -> None:
 
 
 def test_the_count_ends_with_the_token_that_completed_the_stop_string() -> None:
-    answer = Answer(decode_bytes, stops=["END"])
+    answer = Answer(Detokenizer(decode_bytes), stops=["END"])
     delta = answer.add([TokenEvent(b) for b in b"onEND two"])
     assert (delta.content, delta.finish, answer.completion_tokens) == ("on", "stop", 5)
 
 
 def test_an_end_token_is_counted_and_not_shown() -> None:
-    answer = Answer(decode_bytes)
+    answer = Answer(Detokenizer(decode_bytes))
     delta = answer.add([TokenEvent(65), TokenEvent(66, "stop", is_stop_token=True)])
     assert (delta.content, delta.finish, answer.completion_tokens) == ("A", "stop", 2)

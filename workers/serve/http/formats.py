@@ -1,4 +1,4 @@
-"""The JSON of answers: OpenAI's chat and completions, and the guide's plain `/generate`."""
+"""What all formats of answers share: heads, counts, tokens with their probabilities."""
 
 from __future__ import annotations
 
@@ -7,216 +7,106 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from workers.serve.engines.base import TokenLogprob
+from workers.serve.http import labels
 from workers.serve.http.generation import Choice, Generation
+from workers.serve.http.state import Call
+from workers.serve.http.streaming import event
 from workers.serve.text.answer import Delta
 from workers.serve.text.prompts import Prompter
 
 Json = dict[str, Any]
+_LEAST = -9999.0
+"""JSON has no minus infinity."""
 
 
 class Format(Protocol):
-    """How one route speaks."""
+    """How one route speaks: events of a stream as bytes, or a document."""
 
-    def opening(self, choice: Choice) -> Json | None:
-        """The chunk before a choice's first piece."""
+    def opening(self, choice: Choice) -> bytes:
+        """What comes before a choice's first piece; may be empty."""
 
-    def chunk(self, choice: Choice, delta: Delta) -> Json:
+    def chunk(self, choice: Choice, delta: Delta) -> bytes:
         """A piece of a stream."""
 
-    def usage_chunk(self, generation: Generation) -> Json | None:
+    def usage_chunk(self, generation: Generation) -> bytes:
         """The last chunk, when usage was asked for."""
 
     def whole(self, generation: Generation, deltas: Sequence[Delta]) -> Json:
         """The answer in one piece; one merged delta a choice."""
 
 
-class _OpenAi:
-    """What both of OpenAI's routes share."""
+class Totals:
+    """All pieces of all choices, added up."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.deltas = [Delta() for _ in generation.choices]
+
+    def add(self, choice: Choice, delta: Delta) -> None:
+        """Append one piece to what came before."""
+        total = self.deltas[choice.index]
+        total.content += delta.content
+        total.reasoning += delta.reasoning
+        total.calls += delta.calls
+        total.logprobs += delta.logprobs
+        total.finish = delta.finish or total.finish
+
+
+class OpenAiFormat:
+    """What OpenAI's routes share.
+
+    Args:
+        call: whose id the answer has.
+        model: public name that answers.
+        prompter: for the texts of single tokens.
+        labeled: say in every document that it was made by AI.
+    """
 
     object_name = ""
     chunk_name = ""
     id_prefix = ""
 
-    def __init__(self, request_id: str, model: str, prompter: Prompter, prompt_tokens: int) -> None:
+    def __init__(self, call: Call, model: str, prompter: Prompter, *, labeled: bool) -> None:
         self._prompter = prompter
-        self._prompt_tokens = prompt_tokens
-        self._head = {
-            "id": self.id_prefix + request_id.removeprefix("req-"),
+        self._head: Json = {
+            "id": self.id_prefix + call.request_id.removeprefix("req-"),
             "created": int(time.time()),
             "model": model,
         }
+        if labeled:
+            self._head |= labels.metadata(model, call.request_id)
 
-    def usage_chunk(self, generation: Generation) -> Json | None:
+    def opening(self, choice: Choice) -> bytes:
+        """Nothing comes before the text."""
+        return b""
+
+    def usage_chunk(self, generation: Generation) -> bytes:
         """Empty choices and the counts."""
-        return self._document(self.chunk_name, []) | {"usage": self.usage(generation)}
-
-    def usage(self, generation: Generation) -> Json:
-        """Counts of tokens; the end token counts as generated."""
-        completion = generation.completion_tokens
-        return {
-            "prompt_tokens": self._prompt_tokens,
-            "completion_tokens": completion,
-            "total_tokens": self._prompt_tokens + completion,
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": generation.reasoning_tokens},
-        }
+        return event(self._document(self.chunk_name, []) | {"usage": usage(generation)})
 
     def _document(self, name: str, choices: list[Json]) -> Json:
         return {**self._head, "object": name, "choices": choices}
 
-    def _token(self, token: int, logprob: float) -> Json:
-        text, raw = self._prompter.token_text(token)
-        return {"token": text, "logprob": max(logprob, -9999.0), "bytes": raw}
+
+def usage(generation: Generation) -> Json:
+    """Counts of tokens; the end token counts as generated."""
+    prompt, completion = generation.prompt_tokens, generation.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": generation.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": generation.reasoning_tokens},
+    }
 
 
-class ChatFormat(_OpenAi):
-    """/v1/chat/completions."""
-
-    object_name = "chat.completion"
-    chunk_name = "chat.completion.chunk"
-    id_prefix = "chatcmpl-"
-
-    def opening(self, choice: Choice) -> Json | None:
-        """The role comes first, alone."""
-        return self._chunk(choice.index, {"role": "assistant", "content": ""}, Delta())
-
-    def chunk(self, choice: Choice, delta: Delta) -> Json:
-        """Content and thought under both of its names."""
-        return self._chunk(choice.index, _spoken(delta), delta)
-
-    def whole(self, generation: Generation, deltas: Sequence[Delta]) -> Json:
-        """One message a choice."""
-        choices = []
-        for choice, delta in zip(generation.choices, deltas, strict=True):
-            message: Json = {"role": "assistant", "content": delta.content, "refusal": None}
-            if delta.reasoning:
-                message |= {"reasoning_content": delta.reasoning, "reasoning": delta.reasoning}
-            choices.append(
-                {
-                    "index": choice.index,
-                    "message": message,
-                    "logprobs": self._logprobs(delta),
-                    "finish_reason": choice.answer.finish,
-                }
-            )
-        return self._document(self.object_name, choices) | {"usage": self.usage(generation)}
-
-    def _chunk(self, index: int, delta: Json, source: Delta) -> Json:
-        choice: Json = {"index": index, "delta": delta, "finish_reason": source.finish}
-        if (logprobs := self._logprobs(source)) is not None:
-            choice["logprobs"] = logprobs
-        return self._document(self.chunk_name, [choice])
-
-    def _logprobs(self, delta: Delta) -> Json | None:
-        if not delta.logprobs:
-            return None
-        return {"content": [self._entry(t, p) for t, p in delta.logprobs], "refusal": None}
-
-    def _entry(self, token: int, logprob: TokenLogprob) -> Json:
-        top = [self._token(t, value) for t, value in logprob.top]
-        return self._token(token, logprob.chosen) | {"top_logprobs": top}
+def finite(logprob: float) -> float:
+    """A logarithm that JSON can say."""
+    return max(logprob, _LEAST)
 
 
-class CompletionFormat(_OpenAi):
-    """/v1/completions."""
-
-    object_name = chunk_name = "text_completion"
-    id_prefix = "cmpl-"
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._offsets: dict[int, int] = {}
-
-    def opening(self, choice: Choice) -> Json | None:
-        """Nothing comes before the text."""
-        return None
-
-    def chunk(self, choice: Choice, delta: Delta) -> Json:
-        """New text."""
-        return self._document(self.chunk_name, [self._choice(choice, delta, delta.finish)])
-
-    def whole(self, generation: Generation, deltas: Sequence[Delta]) -> Json:
-        """All text."""
-        choices = [
-            self._choice(c, d, c.answer.finish)
-            for c, d in zip(generation.choices, deltas, strict=True)
-        ]
-        return self._document(self.object_name, choices) | {"usage": self.usage(generation)}
-
-    def _choice(self, choice: Choice, delta: Delta, finish: str | None) -> Json:
-        logprobs = self._logprobs(choice.index, delta)
-        text = delta.content
-        return {"index": choice.index, "text": text, "logprobs": logprobs, "finish_reason": finish}
-
-    def _logprobs(self, index: int, delta: Delta) -> Json | None:
-        if not delta.logprobs:
-            return None
-        text_of = [self._prompter.token_text(t)[0] for t, _ in delta.logprobs]
-        offset = self._offsets.get(index, 0)
-        offsets = []
-        for text in text_of:
-            offsets.append(offset)
-            offset += len(text)
-        self._offsets[index] = offset
-        tops = [
-            {self._prompter.token_text(t)[0]: max(v, -9999.0) for t, v in p.top}
-            for _, p in delta.logprobs
-        ]
-        return {
-            "tokens": text_of,
-            "token_logprobs": [p.chosen for _, p in delta.logprobs],
-            "top_logprobs": tops,
-            "text_offset": offsets,
-        }
-
-
-class GenerateFormat(_OpenAi):
-    """/generate: prompt in, text out."""
-
-    id_prefix = "gen-"
-
-    def opening(self, choice: Choice) -> Json | None:
-        """Nothing comes before the text."""
-        return None
-
-    def chunk(self, choice: Choice, delta: Delta) -> Json:
-        """New text."""
-        return {"index": choice.index, "text": delta.content, "finish_reason": delta.finish}
-
-    def usage_chunk(self, generation: Generation) -> Json | None:
-        """The counts."""
-        return {"text": "", "usage": self.usage(generation)}
-
-    def whole(self, generation: Generation, deltas: Sequence[Delta]) -> Json:
-        """`text` is the first answer; `texts` holds all when several were asked for."""
-        document: Json = {
-            **self._head,
-            "text": deltas[0].content,
-            "finish_reason": generation.finish_reason,
-            "usage": self.usage(generation),
-        }
-        if len(deltas) > 1:
-            document["texts"] = [d.content for d in deltas]
-        return document
-
-
-def merged(generation: Generation) -> dict[int, Delta]:
-    """An empty delta a choice, to add pieces to."""
-    return {c.index: Delta() for c in generation.choices}
-
-
-def add(total: Delta, delta: Delta) -> None:
-    """Append one piece to what came before."""
-    total.content += delta.content
-    total.reasoning += delta.reasoning
-    total.logprobs += delta.logprobs
-    total.finish = delta.finish or total.finish
-
-
-def _spoken(delta: Delta) -> Json:
-    found: Json = {}
-    if delta.content:
-        found["content"] = delta.content
-    if delta.reasoning:
-        found |= {"reasoning_content": delta.reasoning, "reasoning": delta.reasoning}
+def with_chosen(token: int, logprob: TokenLogprob) -> list[tuple[int, float]]:
+    """The alternatives, best first, and the chosen one if it is not among them."""
+    found = list(logprob.top)
+    if all(t != token for t, _ in found):
+        found.append((token, logprob.chosen))
     return found

@@ -6,35 +6,34 @@ temperature of zero, a top_k above the vocabulary, a prompt above the cache, a r
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.config.serve import ServeSpec
-from workers.serve.engines.base import ModelFacts, SamplingParams
+from workers.serve.engines.base import Feature, ModelFacts, SamplingParams
 from workers.serve.http.errors import ApiError, bad_value
-from workers.serve.http.schemas import ChatRequest, CompletionRequest, Sampling
+from workers.serve.http.schemas import Sampling
 
 _COLDEST = 0.01
 """Below this a temperature only overflows; the result is greedy anyway."""
 
 
-def refuse_unsupported(request: Sampling) -> None:
-    """Say no to what would otherwise be dropped in silence."""
-    if isinstance(request, ChatRequest):
-        if request.tools and request.tool_choice != "none":
-            raise bad_value("tools are not supported by this engine", "tools")
-        if request.response_format and request.response_format.type != "text":
-            raise bad_value("only response_format 'text' is supported", "response_format")
-        if request.top_logprobs is not None and not request.logprobs:
-            raise bad_value("top_logprobs needs logprobs to be true", "top_logprobs")
-    if isinstance(request, CompletionRequest):
-        if request.echo:
-            raise bad_value("echo is not supported", "echo")
-        if request.suffix:
-            raise bad_value("suffix is not supported", "suffix")
-        if request.best_of is not None and request.best_of != (request.n or 1):
-            raise bad_value("best_of is not supported", "best_of")
+def need(facts: ModelFacts, feature: Feature, param: str, what: str) -> None:
+    """Refuse what the engine at work cannot do.
+
+    Raises:
+        ApiError: 400.
+    """
+    if feature not in facts.features:
+        raise ApiError(
+            400,
+            f"{what} is not possible with the engine {facts.engine}",
+            param=param,
+            code="unsupported_by_engine",
+        )
 
 
-def check_prompt(tokens: list[int], facts: ModelFacts) -> None:
-    """Not empty, in the vocabulary, and with room for one token of answer.
+def check_prompt(tokens: list[int], facts: ModelFacts, answer_tokens: int = 1) -> None:
+    """Not empty, in the vocabulary, and with room for an answer of so many tokens at least.
 
     Raises:
         ApiError: 400 with the numbers.
@@ -43,7 +42,7 @@ def check_prompt(tokens: list[int], facts: ModelFacts) -> None:
         raise bad_value("the prompt is empty", "prompt")
     if min(tokens) < 0 or max(tokens) >= facts.vocab_size:
         raise bad_value(f"token ids must be from 0 to {facts.vocab_size - 1}", "prompt")
-    if len(tokens) >= facts.max_context_tokens:
+    if len(tokens) + answer_tokens > facts.max_context_tokens:
         raise ApiError(
             400,
             f"the prompt has {len(tokens)} tokens, but the context holds "
@@ -59,6 +58,9 @@ def sampling_params(
     facts: ModelFacts,
     prompt_tokens: int,
     defaults: dict[str, float],
+    *,
+    grammar: str | None = None,
+    prompt_logprobs: int | None = None,
 ) -> SamplingParams:
     """The engine's parameters; `defaults` come from the model's generation config.
 
@@ -70,8 +72,10 @@ def sampling_params(
     top_k = _given(request.top_k, defaults.get("top_k", 0))
     wanted_logprobs = request.wanted_logprobs
     return SamplingParams(
-        max_new_tokens=_new_tokens(request, spec, facts.max_context_tokens - prompt_tokens),
-        temperature=_temperature(_given(request.temperature, defaults.get("temperature", 1.0))),
+        max_new_tokens=_new_tokens(request, spec, facts.max_context_tokens, prompt_tokens),
+        temperature=_temperature(
+            _given(request.wanted_temperature, defaults.get("temperature", 1.0))
+        ),
         top_p=_given(request.top_p, defaults.get("top_p", 1.0)),
         top_k=int(top_k) if 1 <= top_k < facts.vocab_size else 0,
         min_p=_given(request.min_p, 0.0),
@@ -85,7 +89,16 @@ def sampling_params(
         ignore_eos=bool(request.ignore_eos),
         logprobs=None if wanted_logprobs is None else min(wanted_logprobs, facts.vocab_size),
         logit_bias=_logit_bias(request.logit_bias or {}, facts.vocab_size),
+        grammar=grammar,
+        prompt_logprobs=prompt_logprobs,
     )
+
+
+def numbered(params: SamplingParams, number: int) -> SamplingParams:
+    """The parameters of answer `number` of a prompt: each has random numbers of its own."""
+    if params.seed is None or not number:
+        return params
+    return replace(params, seed=f"{params.seed}:{number}")
 
 
 def _given(value: float | None, default: float) -> float:
@@ -96,13 +109,24 @@ def _temperature(value: float) -> float:
     return 0.0 if value == 0 else max(_COLDEST, float(value))
 
 
-def _new_tokens(request: Sampling, spec: ServeSpec, room: int) -> int:
-    field, wanted = request.wanted_tokens
-    if wanted is None:
-        return min(room, spec.default_new_tokens, spec.max_new_tokens)
+def _new_tokens(request: Sampling, spec: ServeSpec, context: int, prompt_tokens: int) -> int:
+    """What the context cannot hold is cut; the answer then ends with finish_reason "length"."""
+    room = context - prompt_tokens
+    if (total := request.total_tokens) is not None:
+        if total <= prompt_tokens:
+            raise bad_value(
+                f"max_length counts the prompt too, which has {prompt_tokens} tokens; "
+                "max_new_tokens counts only what is new",
+                "max_length",
+            )
+        field, wanted = "max_length", total - prompt_tokens
+    else:
+        field, given = request.wanted_tokens
+        if given is None:
+            return min(room, spec.default_new_tokens, spec.max_new_tokens)
+        wanted = given
     if wanted > spec.max_new_tokens:
         raise bad_value(f"{field} is {wanted}, this server allows {spec.max_new_tokens}", field)
-    # What the context cannot hold is cut; the answer then ends with finish_reason "length".
     return min(room, wanted)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from workers.serve.http.errors import from_validation
 
 MAX_CHOICES = 8
+MAX_BEST_OF = 16
 MAX_PROMPTS = 64
+MAX_INPUTS = 128
+"""Texts of one request for embeddings."""
 MAX_LOGPROBS = 20
 
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Tokens = Annotated[list[TokenId], Field(min_length=1)]
 
 
 class Body(BaseModel):
@@ -49,11 +53,27 @@ class Sampling(Body):
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    user: str | None = Field(None, description="Accepted, not used.")
 
     @property
     def wanted_tokens(self) -> tuple[str, int | None]:
         """Name of the field that limits the answer, and its value."""
         return "max_tokens", None
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Limit of prompt and answer together."""
+        return None
+
+    @property
+    def wanted_temperature(self) -> float | None:
+        """0 is greedy; None leaves it to the model's maker."""
+        return self.temperature
+
+    @property
+    def rows(self) -> int:
+        """Answers to write a prompt."""
+        return self.n or 1
 
     @property
     def wanted_logprobs(self) -> int | None:
@@ -73,71 +93,26 @@ class Sampling(Body):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
-class TextPart(Body):
-    """One part of a message's content; other kinds than text are refused by name."""
-
-    type: str
-    text: str | None = None
-
-
-class Message(Body):
-    """One turn."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
-
-
-class ResponseFormat(Body):
-    """Only plain text for now."""
-
-    type: str
-
-
-class ChatRequest(Sampling):
-    """POST /v1/chat/completions."""
-
-    messages: list[Message] = Field(min_length=1, max_length=2048)
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
-    response_format: ResponseFormat | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
-    include_reasoning: bool = True
-    """False leaves `<think>` in the content."""
-    chat_template_kwargs: dict[str, bool] | None = None
-
-    @property
-    def wanted_tokens(self) -> tuple[str, int | None]:
-        """`max_completion_tokens` is the newer name."""
-        if self.max_completion_tokens is not None:
-            return "max_completion_tokens", self.max_completion_tokens
-        return "max_tokens", self.max_tokens
-
-    @property
-    def wanted_logprobs(self) -> int | None:
-        """`logprobs` switches on, `top_logprobs` says how many."""
-        return (self.top_logprobs or 0) if self.logprobs else None
-
-
 class CompletionRequest(Sampling):
     """POST /v1/completions: raw text in, its continuation out."""
 
     prompt: (
         str
         | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
-        | Annotated[list[int], Field(min_length=1)]
-        | Annotated[
-            list[Annotated[list[int], Field(min_length=1)]],
-            Field(min_length=1, max_length=MAX_PROMPTS),
-        ]
+        | Tokens
+        | Annotated[list[Tokens], Field(min_length=1, max_length=MAX_PROMPTS)]
+    ) = Field(description="Text, texts, token ids, or lists of token ids.", examples=["The fox"])
+    max_tokens: int | None = Field(
+        None, ge=0, description="0 needs `echo`: only the prompt is scored."
     )
-    max_tokens: int | None = Field(None, ge=1)
-    logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
-    echo: bool | None = None
-    suffix: str | None = None
-    best_of: int | None = None
+    logprobs: int | None = Field(
+        None, ge=0, le=MAX_LOGPROBS, description="How many alternatives to report a token."
+    )
+    echo: bool | None = Field(None, description="Begin the answer with the prompt.")
+    suffix: str | None = Field(None, description="Refused: these models do not fill in.")
+    best_of: int | None = Field(
+        None, ge=1, le=MAX_BEST_OF, description="Write so many, answer with the `n` most probable."
+    )
 
     @property
     def wanted_tokens(self) -> tuple[str, int | None]:
@@ -146,33 +121,90 @@ class CompletionRequest(Sampling):
 
     @property
     def wanted_logprobs(self) -> int | None:
-        """A number here."""
-        return self.logprobs
+        """A number here; ranking needs those of the chosen tokens."""
+        return 0 if self.logprobs is None and self.rows > (self.n or 1) else self.logprobs
+
+    @property
+    def rows(self) -> int:
+        """Answers to write a prompt."""
+        return max(self.n or 1, self.best_of or 1)
 
     @property
     def prompts(self) -> list[str | list[int]]:
         """One entry a prompt."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        if all(isinstance(p, int) for p in self.prompt):
-            return [self.prompt]  # type: ignore[list-item]
-        return list(self.prompt)  # type: ignore[arg-type]
+        return _one_each(self.prompt)
 
 
 class GenerateRequest(Sampling):
-    """POST /generate: the guide's plain route."""
+    """POST /generate: prompt in, text out, with the names of transformers' `generate`."""
 
-    prompt: str
-    max_length: int | None = Field(None, ge=1)
-    """New tokens, as the guide uses it."""
-    max_new_tokens: int | None = Field(None, ge=1)
+    prompt: str = Field(examples=["The quick brown fox"])
+    max_length: int | None = Field(
+        None, ge=1, description="Tokens of prompt and answer together, as `generate` counts them."
+    )
+    max_new_tokens: int | None = Field(None, ge=1, description="Tokens of the answer.")
+    do_sample: bool | None = Field(
+        None, description="false: the most probable token each time, as temperature 0."
+    )
+    num_return_sequences: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    num_beams: int | None = Field(None, ge=1, description="Only 1: beam search is refused.")
+    return_full_text: bool | None = Field(None, description="Begin the text with the prompt.")
 
     @property
     def wanted_tokens(self) -> tuple[str, int | None]:
-        """`max_new_tokens` is transformers' name of the same."""
-        if self.max_new_tokens is not None:
-            return "max_new_tokens", self.max_new_tokens
-        return "max_length", self.max_length
+        """The answer's own limit."""
+        return "max_new_tokens", self.max_new_tokens
+
+    @property
+    def total_tokens(self) -> int | None:
+        """`max_new_tokens` wins, as in transformers."""
+        return self.max_length if self.max_new_tokens is None else None
+
+    @property
+    def wanted_temperature(self) -> float | None:
+        """`do_sample` decides, where it is there."""
+        return 0.0 if self.do_sample is False else self.temperature
+
+    @property
+    def rows(self) -> int:
+        """Answers to write."""
+        return self.num_return_sequences or self.n or 1
+
+
+class EmbeddingRequest(Body):
+    """POST /v1/embeddings: vectors of texts."""
+
+    input: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
+        | Tokens
+        | Annotated[list[Tokens], Field(min_length=1, max_length=MAX_INPUTS)]
+    ) = Field(description="Text, texts, token ids, or lists of token ids.", examples=["The fox"])
+    model: str | None = Field(None, max_length=512)
+    encoding_format: Literal["float", "base64"] | None = Field(
+        None, description="base64 is little-endian float32."
+    )
+    dimensions: int | None = Field(None, ge=1, description="Only the model's own size.")
+    user: str | None = None
+
+    @property
+    def inputs(self) -> list[str | list[int]]:
+        """One entry a vector."""
+        return _one_each(self.input)
+
+
+class DetokenizeRequest(Body):
+    """POST /detokenize: tokens in, text out."""
+
+    tokens: list[TokenId] = Field(max_length=1_000_000, examples=[[1, 2, 3]])
+    model: str | None = Field(None, max_length=512)
+
+
+def _one_each(value: object) -> list[str | list[int]]:
+    if isinstance(value, str):
+        return [value]
+    assert isinstance(value, list)
+    return [value] if isinstance(value[0], int) else value
 
 
 _B = TypeVar("_B", bound=Body)
@@ -188,3 +220,13 @@ def parse(cls: type[_B], body: bytes) -> _B:
         return cls.model_validate_json(body)
     except ValidationError as e:
         raise from_validation(e) from e
+
+
+def unknown_fields(body: Body) -> list[str]:
+    """Names of fields that mean nothing here, sorted; of nested objects with a dot."""
+    found = list(body.model_extra or ())
+    for name in type(body).model_fields:
+        value = getattr(body, name)
+        if isinstance(value, Body):
+            found += [f"{name}.{inner}" for inner in unknown_fields(value)]
+    return sorted(found)

@@ -1,29 +1,30 @@
-"""From messages or raw text to tokens, on a thread of its own.
+"""From messages or raw text to tokens, off the event loop and with a limit of time.
 
-The chat template is rendered by transformers' sandbox, off the event loop. Special tokens inside
-what a client wrote are encoded as plain text: a message cannot end its own turn.
+The chat template is rendered by transformers' sandbox. Control tokens inside what a client wrote
+are encoded as plain text: a message cannot end its own turn.
 """
 
 from __future__ import annotations
 
-import asyncio
-import copy
-import re
-import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import AppError, ErrorCode
 from workers.serve.engines.sources import source_arguments
 from workers.serve.http.errors import bad_value, unavailable
-from workers.serve.http.schemas import Message
+from workers.serve.http.schemas_chat import Message
+from workers.serve.text.codec import Codec
 from workers.serve.text.reasoning import starts_in_thought
+from workers.serve.text.shield import Shield
+from workers.serve.text.timed_threads import TimedThreads, TimeUp
+from workers.serve.text.tool_formats import ToolFormat, format_of
+from workers.serve.text.turns import knows_tools, tools_text, turns_of, with_system_text
 
 _TEMPLATE_SWITCHES = frozenset({"enable_thinking", "thinking"})
-_TIME_LIMIT_S = 20.0
+_TIME_LIMIT_S = 10.0
+_THREADS = 2
 TEMPLATE_FILE = "chat_template.jinja"
 MAX_TEMPLATE_BYTES = 256 * 1024
 """Of an adapter's template; the longest of known models has a tenth of that."""
@@ -37,6 +38,21 @@ class Prompt:
     tokens: list[int]
     in_thought: bool = False
     """The prompt ends with an open `<think>` tag."""
+    text: str | None = None
+    """As the client wrote it; None where it gave tokens or messages."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A chat's messages, and how they are to be put to the model."""
+
+    messages: Sequence[Message]
+    switches: dict[str, bool] = field(default_factory=dict)
+    """For the template, such as `enable_thinking`."""
+    tools: Sequence[dict[str, Any]] = ()
+    """Definitions of functions in OpenAI's form."""
+    ask: bool = True
+    """End with the beginning of the model's turn."""
 
 
 class Prompter:
@@ -44,21 +60,24 @@ class Prompter:
 
     An adapter that brings a template is asked with it: it was trained with it. A base model
     without a template is asked with its adapter's, so that the two can be compared.
+
+    Args:
+        tokenizer: of transformers.
+        defaults: what the model's maker recommends for sampling.
+        templates: of adapters, by the engine's name; a plain text is every adapter's.
     """
 
     def __init__(
         self,
         tokenizer: Any,
         defaults: dict[str, float] | None = None,
-        adapter_template: str | None = None,
+        templates: dict[str, str] | str | None = None,
     ) -> None:
         self._tokenizer = tokenizer
-        self._adapter_template = adapter_template
+        self._templates = templates or {}
         self.sampling_defaults = defaults or {}
-        # Encoding switches states inside the tokenizer while others decode: two copies.
-        self._decoder = copy.deepcopy(tokenizer)
-        self._specials = _special_texts(tokenizer)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+        self.codec = Codec(tokenizer)
+        self._threads = TimedThreads("tokenizer", _THREADS, _TIME_LIMIT_S)
 
     @classmethod
     def load(cls, model: Path, adapter: Path | None = None) -> Prompter:
@@ -77,24 +96,44 @@ class Prompter:
             raise AppError(
                 ErrorCode.MODEL_TOKENIZER_MISSING, path=str(model), detail=str(e)[:500]
             ) from e
-        template = _adapter_template(adapter) if adapter else None
+        template = adapter_template(adapter) if adapter else None
         return cls(tokenizer, _sampling_defaults(model), template)
+
+    def use_templates(self, templates: dict[str, str]) -> None:
+        """Adapters came or went: templates by the engine's names of them."""
+        self._templates = dict(templates)
 
     def has_chat_template(self, adapter: str | None) -> bool:
         """Whether `chat` works for the engine's adapter of that name, or the base model (None)."""
         return bool(self._tokenizer.chat_template or self._template_for(adapter))
 
+    def tool_format(self, adapter: str | None) -> ToolFormat:
+        """How this model writes calls of functions."""
+        backend = self._tokenizer.backend_tokenizer
+        return format_of(
+            self._template_text(adapter, tools=True),
+            lambda text: backend.token_to_id(text) is not None,
+        )
+
     def decode(self, tokens: list[int]) -> str:
         """Text of tokens, special ones left out."""
-        text: str = self._decoder.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        return self.codec.decode(tokens)
 
     def token_text(self, token: int) -> tuple[str, list[int]]:
         """One token as text and as bytes, for logprobs."""
-        text: str = self._decoder.decode([token], clean_up_tokenization_spaces=False)
-        return text, list(text.encode("utf-8"))
+        raw = self.codec.token_bytes(token)
+        return raw.decode("utf-8", "replace"), list(raw)
+
+    async def run(self, call: Callable[[], _T]) -> _T:
+        """Do something with text off the event loop.
+
+        Raises:
+            ApiError: 503 when it takes too long.
+        """
+        try:
+            return await self._threads.run(call)
+        except TimeUp as e:
+            raise unavailable("the prompt took too long to prepare", "prompt_timeout") from e
 
     async def text(self, prompt: str) -> Prompt:
         """Raw text, with the tokens that the tokenizer itself puts around it.
@@ -104,14 +143,26 @@ class Prompter:
         """
         if not prompt:
             raise bad_value("the prompt is empty", "prompt")
-        return await self._in_pool(lambda: Prompt(self._tokenizer.encode(prompt)))
+        return await self.run(lambda: self._prompt(prompt))
 
-    async def chat(
-        self,
-        messages: list[Message],
-        switches: dict[str, bool] | None,
-        adapter: str | None = None,
-    ) -> Prompt:
+    async def texts(self, prompts: Sequence[str | list[int]]) -> list[Prompt]:
+        """Several at once; token lists are taken as they are.
+
+        Raises:
+            ApiError: 400 for an empty text.
+        """
+        if not all(prompts):
+            raise bad_value("a prompt is empty", "prompt")
+        if not any(isinstance(p, str) for p in prompts):
+            return [Prompt(p) for p in prompts if not isinstance(p, str)]
+        return await self.run(lambda: [self._prompt(p) for p in prompts])
+
+    def _prompt(self, prompt: str | list[int]) -> Prompt:
+        if isinstance(prompt, list):
+            return Prompt(prompt)
+        return Prompt(self.codec.encode(prompt, special=True), text=prompt)
+
+    async def chat(self, conversation: Conversation, adapter: str | None = None) -> Prompt:
         """Messages through the chat template of model or adapter, ready for the model's turn.
 
         Raises:
@@ -122,78 +173,66 @@ class Prompter:
             raise bad_value(
                 "this model has no chat template; use /v1/completions instead", "messages"
             )
-        if unknown := set(switches or {}) - _TEMPLATE_SWITCHES:
+        if unknown := set(conversation.switches) - _TEMPLATE_SWITCHES:
             raise bad_value(f"unknown: {', '.join(sorted(unknown))[:80]}", "chat_template_kwargs")
-        turns = [{"role": _role(m.role), "content": _plain_text(m)} for m in messages]
-        return await self._in_pool(lambda: self._render(turns, adapter, switches or {}))
+        return await self.run(lambda: self._render(conversation, adapter))
 
     def close(self) -> None:
-        """End the thread."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the threads."""
+        self._threads.close()
 
     def _template_for(self, adapter: str | None) -> str | None:
         """The adapter's template where it counts; None leaves it to the tokenizer's own."""
-        counts = adapter is not None or not self._tokenizer.chat_template
-        return self._adapter_template if counts else None
+        if adapter is None and self._tokenizer.chat_template:
+            return None
+        if isinstance(self._templates, str):
+            return self._templates
+        if adapter is None:  # the base has none: any adapter's will do to compare them
+            return next(iter(self._templates.values()), None)
+        return self._templates.get(adapter)
 
-    async def _in_pool(self, call: Callable[[], _T]) -> _T:
-        loop = asyncio.get_running_loop()
-        try:
-            return await asyncio.wait_for(loop.run_in_executor(self._pool, call), _TIME_LIMIT_S)
-        except TimeoutError as e:
-            raise unavailable("the prompt took too long to prepare", "prompt_timeout") from e
+    def _template_text(self, adapter: str | None, *, tools: bool) -> str:
+        found = self._template_for(adapter) or self._tokenizer.chat_template or ""
+        if isinstance(found, dict):
+            name = "tool_use" if tools and "tool_use" in found else "default"
+            return str(found.get(name, ""))
+        return str(found)
 
-    def _render(
-        self, turns: list[dict[str, str]], adapter: str | None, switches: dict[str, bool]
-    ) -> Prompt:
+    def _render(self, asked: Conversation, adapter: str | None) -> Prompt:
         from jinja2 import TemplateError
 
-        shield = _Shield(self._specials)
-        shielded = [t | {"content": shield.hide(t["content"])} for t in turns]
+        shield = Shield(self.codec.controls)
+        template = self._template_text(adapter, tools=bool(asked.tools))
+        form = self.tool_format(adapter)
+        turns = turns_of(asked.messages, template, form, shield)
+        more: dict[str, Any] = dict(asked.switches)
+        if asked.tools:
+            definitions = shield.hide_all(list(asked.tools))
+            if knows_tools(template):
+                more["tools"] = definitions
+            else:
+                turns = with_system_text(turns, tools_text(definitions, form))
         try:
             text: str = self._tokenizer.apply_chat_template(
-                shielded,
+                turns,
                 chat_template=self._template_for(adapter),
                 tokenize=False,
-                add_generation_prompt=True,
-                **switches,
+                add_generation_prompt=asked.ask,
+                **more,
             )
-        except (TemplateError, TypeError, ValueError) as e:
+        except (TemplateError, TypeError, ValueError, KeyError) as e:
             raise bad_value(f"the chat template refused: {str(e)[:200]}", "messages") from e
+        in_thought = asked.ask and starts_in_thought(text)
+        return Prompt(self._encode(shield.split(text)), in_thought)
+
+    def _encode(self, parts: list[tuple[str, bool]]) -> list[int]:
         tokens: list[int] = []
-        for part, hidden in shield.split(text):
-            tokens += self._tokenizer.encode(
-                part, add_special_tokens=False, split_special_tokens=hidden
-            )
-        return Prompt(tokens, starts_in_thought(text))
+        for part, hidden in parts:
+            tokens += self.codec.encode_plain(part) if hidden else self.codec.encode(part)
+        return tokens
 
 
-class _Shield:
-    """Keeps special tokens in user text away from the template's own by a one-time mark."""
-
-    def __init__(self, specials: list[str]) -> None:
-        self._pattern = re.compile("|".join(map(re.escape, specials))) if specials else None
-        self._mark = f"\ue000{secrets.token_hex(8)}:"
-        self._hidden: list[str] = []
-
-    def hide(self, text: str) -> str:
-        """Replace each special token by a mark and its number."""
-        return self._pattern.sub(self._replace, text) if self._pattern else text
-
-    def split(self, text: str) -> list[tuple[str, bool]]:
-        """Parts of the rendered text, and whether each is a hidden token's plain text."""
-        pieces = re.split(re.escape(self._mark) + r"(\d+)\ue001", text)
-        parts = [
-            (self._hidden[int(p)], True) if i % 2 else (p, False) for i, p in enumerate(pieces)
-        ]
-        return [p for p in parts if p[0]]
-
-    def _replace(self, found: re.Match[str]) -> str:
-        self._hidden.append(found.group())
-        return f"{self._mark}{len(self._hidden) - 1}\ue001"
-
-
-def _adapter_template(adapter: Path) -> str | None:
+def adapter_template(adapter: Path) -> str | None:
     """The adapter's template, if it has one that is not empty. Only the sandbox may run it."""
     path = adapter / TEMPLATE_FILE
     if not path.is_file():
@@ -206,24 +245,6 @@ def _adapter_template(adapter: Path) -> str | None:
         return data.decode("utf-8") or None
     except (OSError, ValueError) as e:
         raise AppError(ErrorCode.FILE_DAMAGED, path=str(path), detail=str(e)) from e
-
-
-def _special_texts(tokenizer: Any) -> list[str]:
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    found = {t.content for t in added if t.special} | set(tokenizer.all_special_tokens)
-    return sorted((t for t in found if t), key=len, reverse=True)
-
-
-def _role(role: str) -> str:
-    return "system" if role == "developer" else role
-
-
-def _plain_text(message: Message) -> str:
-    if not isinstance(message.content, list):
-        return message.content or ""
-    if any(part.type != "text" for part in message.content):
-        raise bad_value("only text is understood: no pictures, sounds or files", "messages")
-    return "".join(part.text or "" for part in message.content)
 
 
 def _sampling_defaults(model: Path) -> dict[str, float]:

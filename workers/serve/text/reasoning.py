@@ -7,7 +7,7 @@ from dataclasses import dataclass
 OPEN, CLOSE = "<think>", "</think>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
     """New text of both kinds; either may be empty."""
 
