@@ -40,11 +40,20 @@ class Row:
 class Driver:
     """Feeds rows to a runner as the engine does, with pages in any order."""
 
-    def __init__(self, model: Any, *, positions: int = 64, on_host: bool = True) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        positions: int = 64,
+        on_host: bool = True,
+        page_tokens: int = PAGE_TOKENS,
+        graphs: bool = False,
+    ) -> None:
         self.oracle = model
         native = take_over(model, positions)
-        self.pool = KvPool(native.kv_layout, 64, "cpu", page_size=PAGE_TOKENS)
-        self.runner = Runner(native, self.pool, positions=positions, graphs=False)
+        self.device = model.device
+        self.pool = KvPool(native.kv_layout, 64, self.device, page_size=page_tokens)
+        self.runner = Runner(native, self.pool, positions=positions, graphs=graphs)
         self._on_host = on_host
 
     def batch(
@@ -55,34 +64,35 @@ class Driver:
         adapters: Sequence[int] | None = None,
     ) -> StepBatch:
         """New tokens of some rows; the rows are changed as if the pass had run."""
+        size = self.pool.page_size
         ids, positions, slots, ends, spans = [], [], [], [0], []
-        for row, tokens in news:
+        for row, new in news:
             start = len(row.seen)
-            row.seen += tokens
-            ids += tokens
-            for at in range(start, len(row.seen)):
-                positions.append(at)
-                page = row.pages[at // PAGE_TOKENS]
-                slots.append(page * PAGE_TOKENS + at % PAGE_TOKENS)
+            row.seen += new
+            ids += new
+            positions += range(start, len(row.seen))
+            slots += [row.pages[t // size] * size + t % size for t in range(start, len(row.seen))]
             ends.append(len(ids))
-            runs = spans_to_runs(row.pages, len(row.seen), PAGE_TOKENS)
-            spans.append(RowSpan(row.pages, start, len(tokens), runs))
+            runs = spans_to_runs(row.pages, len(row.seen), size)
+            spans.append(RowSpan(row.pages, start, len(new), runs))
+        counts = torch.tensor([len(new) for _, new in news])
         width = max(len(row.pages) for row, _ in news)
         table = [row.pages + [0] * (width - len(row.pages)) for row, _ in news]
-        lengths = [len(tokens) for _, tokens in news]
-        tokens_of = None if adapters is None else torch.tensor(adapters)
+
+        def there(numbers: Any, dtype: torch.dtype = torch.int64) -> torch.Tensor:
+            return torch.as_tensor(numbers, dtype=dtype, device=self.device)
+
+        whose = None if adapters is None else torch.tensor(adapters).repeat_interleave(counts)
         return StepBatch(
-            input_ids=torch.tensor(ids),
-            positions=torch.tensor(positions),
-            slots=torch.tensor(slots),
-            page_table=torch.tensor(table, dtype=torch.int32),
-            context_lens=torch.tensor([len(r.seen) for r, _ in news], dtype=torch.int32),
-            query_starts=torch.tensor(ends, dtype=torch.int32),
-            logits_at=torch.arange(len(ids)) if all_logits else torch.tensor(ends[1:]) - 1,
-            adapters=None
-            if tokens_of is None
-            else tokens_of.repeat_interleave(torch.tensor(lengths)),
-            max_query=max(lengths),
+            input_ids=there(ids),
+            positions=there(positions),
+            slots=there(slots),
+            page_table=there(table, torch.int32),
+            context_lens=there([len(row.seen) for row, _ in news], torch.int32),
+            query_starts=there(ends, torch.int32),
+            logits_at=there(range(len(ids)) if all_logits else [end - 1 for end in ends[1:]]),
+            adapters=None if whose is None else there(whose),
+            max_query=int(counts.max()),
             max_context=max(len(row.seen) for row, _ in news),
             rows_on_host=spans if self._on_host else None,
         )
@@ -90,7 +100,8 @@ class Driver:
     def expected(self, row: Row, count: int) -> torch.Tensor:
         """Transformers' logits of the last `count` tokens of a row: [count, vocabulary]."""
         with torch.no_grad():
-            out: torch.Tensor = self.oracle(torch.tensor([row.seen])).logits[0, -count:]
+            seen = torch.tensor([row.seen], device=self.device)
+            out: torch.Tensor = self.oracle(seen).logits[0, -count:]
         return out
 
 
