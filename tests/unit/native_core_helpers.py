@@ -34,8 +34,18 @@ class Desk:
     ) -> int:
         number = len(self.events)
         self.events[number] = []
-        self.core.add(Request(number, prompt, params, adapter, key))
+        self.core.add(self.request(number, prompt, params, adapter, key))
         return number
+
+    def request(
+        self,
+        number: int,
+        prompt: list[int],
+        params: SamplingParams,
+        adapter: str | None = None,
+        key: str = "",
+    ) -> Request:
+        return Request(number, prompt, params, adapter, key)
 
     def step(self) -> None:
         for number, item in self.core.step():

@@ -38,7 +38,7 @@ class Flight:
             self.logprobs = Logprobs(*map(to_host, self.logprobs))
         self.scores = [(r, at, Logprobs(*map(to_host, s))) for r, at, s in self.scores]
         self.parts = [(share, to_host(part)) for share, part in self.parts]
-        self._ready = torch.cuda.Event()
+        self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._ready.record(torch.cuda.current_stream(device))
 
     def wait(self) -> None:
