@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import queue
 import threading
 import time
@@ -54,11 +55,13 @@ class UpstreamCore:
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is open, or something was not fetched yet."""
-        return bool(self._open) or not self._outbox.empty()
+        """Whether an answer is open, something was not fetched yet, or the server is gone."""
+        gone = self._server is not None and bool(self._server.ended)
+        return bool(self._open) or not self._outbox.empty() or gone
 
     def load(self, spec: ServeSpec, progress: Progress) -> ModelFacts:
         """Start the server and wait until it answers."""
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would note every request
         self._server = UpstreamServer(self._dialect, spec)
         try:
             self._facts = self._server.until_ready(progress)
