@@ -83,14 +83,12 @@ class _Inbox:
         """The front is gone, or wants the end."""
         threading.Thread(target=self._read, name="orders", daemon=True).start()
 
-    def take(self, wait_s: float) -> list[Message]:
-        """All orders that have come; waits for one at most so long."""
+    def take(self, wait_s: float, most: int = 1024) -> list[Message]:
+        """The orders that have come; waits for one at most so long."""
         with self._changed:
             if wait_s > 0:
                 self._changed.wait_for(lambda: self._orders or self.closed, wait_s)
-            taken = list(self._orders)
-            self._orders.clear()
-        return taken
+            return [self._orders.popleft() for _ in range(min(most, len(self._orders)))]
 
     def _read(self) -> None:
         while (message := frames.read(self._stream)) is not None:
@@ -194,7 +192,7 @@ class _Process:
     def _load(self) -> EngineCore | None:
         orders: list[Message] = []
         while not (orders or self._inbox.closed):
-            orders = self._inbox.take(60.0)
+            orders = self._inbox.take(60.0, most=1)
         if not orders:
             return None
         try:

@@ -23,13 +23,18 @@ def adapter_label(adapter: str) -> str:
     """What people call an adapter: its training run's name or id, else its folder's name."""
     folder = Path(adapter)
     if folder.name != "adapter":
-        return _UNSAFE.sub("-", folder.name)
+        return safe_name(folder.name)
     try:
         document = atomic_io.read_json(folder.parent / "run.json")
         name = str(document.get("name") or "") if isinstance(document, dict) else ""
     except (OSError, AppError):
         name = ""
-    return _UNSAFE.sub("-", name).strip("-") or folder.parent.name
+    return safe_name(name) or folder.parent.name
+
+
+def safe_name(wanted: str) -> str:
+    """Without what a model name may not hold: spaces, slashes, colons."""
+    return _UNSAFE.sub("-", wanted).strip("-")
 
 
 def adapter_names(spec: ServeSpec) -> dict[str, str]:

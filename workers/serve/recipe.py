@@ -24,9 +24,12 @@ from core.protocol.events import ServeEngine, ServeReady, ServeStats
 from workers.harness import WorkerContext
 from workers.serve import names
 from workers.serve.address import open_listener, url_of
+from workers.serve.commands import Commands, templates_of
 from workers.serve.engines.gguf_speed import headers_read_once
 from workers.serve.engines.remote import RemoteEngine
 from workers.serve.http.api import build_app
+from workers.serve.http.audit import AuditLog
+from workers.serve.http.keys import KeyRing
 from workers.serve.http.metrics import ServerMetrics
 from workers.serve.http.state import Loaded, ServerState
 from workers.serve.text.prompts import Prompter
@@ -76,12 +79,17 @@ class _Life:
         self._context, self._spec, self._listener = context, spec, listener
         self._url = url_of(listener)
         self._key = secrets.api_key(Home.default())
-        metrics = ServerMetrics(names.base_id(context.document, spec), spec.queue_limit)
+        self._base = names.base_id(context.document, spec)
+        metrics = ServerMetrics(self._base, spec.queue_limit)
         self._state = ServerState(spec, metrics, on_request=context.reporter.emit)
+        self._state.keys = KeyRing(Home.default())
+        if spec.audit_log:
+            self._state.audit = AuditLog(context.run.path / "audit.jsonl")
         self._last_stats: ServeStats | None = None
         self._last_phase = ("", "")
         self._last_phase_at = 0.0
         self._engine: RemoteEngine | None = None
+        self._commands: Commands | None = None
 
     async def run(self) -> dict[str, Any]:
         """From the first byte to the last."""
@@ -107,7 +115,8 @@ class _Life:
         }
 
     def _server(self) -> _Server:
-        app = build_app(self._state, self._key)
+        assert self._state.keys is not None
+        app = build_app(self._state, self._state.keys)
         return _Server(
             uvicorn.Config(
                 app,
@@ -150,14 +159,16 @@ class _Life:
             await asyncio.gather(reading, return_exceptions=True)
             raise
         folders = names.adapter_names(self._spec)
-        base = names.base_id(self._context.document, self._spec)
-        ids = names.model_ids(base, facts.adapters, default=next(iter(folders), None))
+        ids = names.model_ids(self._base, facts.adapters, default=next(iter(folders), None))
         self._state.loaded = Loaded(engine, prompter, facts, ids, names.aliases(folders, ids))
         self._state.phase, self._state.reason = "ready", ""
+        self._commands = Commands(self._context, self._state, self._base, folders)
 
     def _prompter(self, path: Path) -> Prompter:
         with gguf_without_torch(), headers_read_once():
-            return Prompter.load(path, Path(self._spec.adapter) if self._spec.adapter else None)
+            prompter = Prompter.load(path)
+        prompter.use_templates(templates_of(names.adapter_names(self._spec)))
+        return prompter
 
     def _progress(self, phase: str, fraction: float | None, detail: str) -> None:
         now = time.monotonic()
@@ -206,16 +217,21 @@ class _Life:
         """Until a stop is asked for or the engine dies; says the figures that changed."""
         due = 0.0
         while not self._context.stop_requested:
+            if self._commands is not None:
+                self._commands.obey()
             if time.monotonic() >= due:
                 due = time.monotonic() + _STATS_S
+                self._state.tick()
                 self._say_stats()
             await asyncio.sleep(_TICK_S)
 
     def _say_stats(self) -> None:
-        engine = self._state.engine_stats()
-        if engine.failed:
-            raise AppError(ErrorCode.ENGINE_FAILED, detail=engine.failed)
-        stats = self._state.metrics.stats(engine)
+        if failed := self._state.engine_stats().failed:
+            raise AppError(ErrorCode.ENGINE_FAILED, detail=failed)
+        self._say_new_stats()
+
+    def _say_new_stats(self) -> None:
+        stats = self._state.stats()
         if stats != self._last_stats:
             self._last_stats = stats
             self._context.reporter.emit(stats)
@@ -225,6 +241,8 @@ class _Life:
     async def _end(self, server: _Server, serving: asyncio.Task[None]) -> None:
         """Let open requests finish, then end them with a word, then close the port."""
         state = self._state
+        if self._commands is not None:
+            await self._commands.close()
         if state.phase in ("ready", "restarting"):
             state.phase, state.reason = "draining", "the server is stopping"
             self._context.reporter.phase("draining", None, f"{state.open_calls}")
@@ -232,10 +250,11 @@ class _Life:
         if self._engine is not None:
             self._engine.end_all(state.reason or "the server is stopping")
             await self._until_quiet(_LAST_EVENTS_S)
-            self._say_last_stats()
+            self._say_new_stats()
         server.should_exit = True
         # Beside each other: neither a slow client nor a slow engine may hold up the other.
         await asyncio.gather(serving, self._engine.unload() if self._engine else _nothing())
+        await asyncio.to_thread(state.flush_usage)
         if state.loaded is not None:
             state.loaded.prompter.close()
 
@@ -244,11 +263,6 @@ class _Life:
         # Polled: the count falls in many places, and this is the one that waits for zero.
         while self._state.open_calls and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-
-    def _say_last_stats(self) -> None:
-        stats = self._state.metrics.stats(self._state.engine_stats())
-        if stats != self._last_stats:
-            self._context.reporter.emit(stats)
 
 
 async def _nothing() -> None:
