@@ -185,6 +185,12 @@ class Ticket:
         self._error: EngineError | None = None
         self._finished = False
         self._wake = asyncio.Event()
+        self._over: asyncio.Future[None] | None = None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `next_events` returns at once."""
+        return bool(self._events) or self._finished
 
     @property
     def finished(self) -> bool:
@@ -197,7 +203,7 @@ class Ticket:
             return
         if isinstance(item, EngineError):
             self._error, self._finished = item, True
-            self._wake.set()
+            self._wake_up()
             return
         if self.started_at is None:
             waited_s = None if item.queue_ms is None else item.queue_ms / 1000
@@ -206,7 +212,20 @@ class Ticket:
         if not is_start(item):
             self._events.append(item)
             self._finished = item.finish is not None
-            self._wake.set()
+            self._wake_up()
+
+    async def gather(self, seconds: float) -> None:
+        """Let events come together: returns after so long, or as soon as the answer is over."""
+        if self._finished or seconds <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        self._over = over = loop.create_future()
+        timer = loop.call_later(seconds, _settle, over)
+        try:
+            await over
+        finally:
+            timer.cancel()
+            self._over = None
 
     async def next_events_ready(self) -> None:
         """Wait until there is something for `next_events` to return."""
@@ -225,6 +244,16 @@ class Ticket:
             raise self._error
         events, self._events = self._events, []
         return events
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+        if self._finished and self._over is not None:
+            _settle(self._over)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from workers.serve.http.rates import Reservation
 if TYPE_CHECKING:
     from workers.serve.http.state import ServerState
 
+_ids = random.Random(secrets.randbits(256))
+"""Ids are names, not secrets; asking the system for each costs more than routing the request."""
 LEFT = 499
 """Status of a request whose client went away."""
 GRANT = "deepdeck.grant"
@@ -51,7 +54,7 @@ class Call:
         self._remembered: Remembered | None = None
         self._on_cancel: list[Callable[[ApiError], None]] = []
         self.grant = grant or Grant()
-        self.request_id = f"req-{secrets.token_hex(12)}"
+        self.request_id = f"req-{_ids.getrandbits(96):024x}"
         self.model = ""
         self.streamed = False
         self.choices = 1

@@ -15,6 +15,11 @@ from workers.serve.text.prompts import Prompt
 
 MAX_ROWS = 128
 PING_S = 15.0
+_UNPACED = 8
+_WRITE_S = 0.0005
+_SLOWEST_S = 0.04
+_STOPPABLE_S = 0.02
+_WHOLE_S = 0.2
 
 
 class ClientLeft(Exception):
@@ -74,6 +79,7 @@ class Generation:
         adapter: str | None,
         mark: str = "",
     ) -> None:
+        self._state = state
         if len(rows) > MAX_ROWS:
             raise ApiError(400, f"at most {MAX_ROWS} answers a request", param="n")
         self._spec, self._engine, self._call, self._mark = state.spec, loaded.engine, call, mark
@@ -133,6 +139,8 @@ class Generation:
                 yield None
             elif not delta.empty:
                 yield choice, delta
+            if choice.answer.finish is None:
+                await choice.ticket.gather(self._pace_s(choice))
 
     def leave(self) -> None:
         """The client went away: end everything now."""
@@ -196,6 +204,8 @@ class Generation:
                 delta = await self._next(choice)
                 if delta is not None and not delta.empty:
                     queue.put_nowait((choice, delta))
+                if choice.answer.finish is None:
+                    await choice.ticket.gather(self._pace_s(choice))
             queue.put_nowait(None)
         except (ApiError, ClientLeft) as e:
             queue.put_nowait(e)
@@ -226,6 +236,8 @@ class Generation:
             ApiError, ClientLeft: as `pieces`.
         """
         try:
+            if ticket.has_news:
+                return await ticket.next_events()
             async with asyncio.timeout(max(0.0, min(PING_S, self._left_s(ticket)))):
                 return await ticket.next_events()
         except TimeoutError as e:
@@ -237,6 +249,18 @@ class Generation:
             if self._ending is not None:
                 raise self._ending from None
             raise unavailable(str(e), "engine_error") from e
+
+    def _pace_s(self, choice: Choice) -> float:
+        """How long to let tokens gather before the next look.
+
+        A few streams are written token by token; many share what writing may cost, and are still
+        written many times a second. Who reads everything at the end needs no look in between,
+        unless the text itself may end the answer.
+        """
+        if self._call.streamed:
+            open_calls = self._state.open_calls
+            return 0.0 if open_calls <= _UNPACED else min(_SLOWEST_S, open_calls * _WRITE_S)
+        return _STOPPABLE_S if choice.answer.may_end_itself else _WHOLE_S
 
     def _left_s(self, ticket: Ticket) -> float:
         spec, age_s = self._spec, self._call.age_s

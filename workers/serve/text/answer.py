@@ -61,6 +61,11 @@ class Answer:
         self.embedding: Sequence[float] | None = None
         self.finish: Ending | None = None
 
+    @property
+    def may_end_itself(self) -> bool:
+        """Whether its text can be its end, which the engine does not know."""
+        return self._stops is not None or isinstance(self._tools, OneCall)
+
     def add(self, events: Sequence[TokenEvent]) -> Delta:
         """Take new events in. After the end (`finish`) nothing more is taken."""
         if not self.completion_tokens:

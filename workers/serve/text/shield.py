@@ -17,7 +17,7 @@ class Shield:
 
     def __init__(self, controls: Collection[str]) -> None:
         self._pattern = re.compile("|".join(map(re.escape, controls))) if controls else None
-        self._mark = f"\ue000{secrets.token_hex(8)}:"
+        self._mark = ""
         self._hidden: list[str] = []
 
     def hide(self, text: str, keep: Collection[str] = ()) -> str:
@@ -28,6 +28,8 @@ class Shield:
         def replace(found: re.Match[str]) -> str:
             if found.group() in keep:
                 return found.group()
+            # Made when it is needed: nearly no message has anything to hide.
+            self._mark = self._mark or f"\ue000{secrets.token_hex(8)}:"
             self._hidden.append(found.group())
             return f"{self._mark}{len(self._hidden) - 1}\ue001"
 
