@@ -196,7 +196,7 @@ def serve(side: str, http: Any, profile: bool, pipe: Connection) -> None:
             lifespan="off",
             access_log=False,
             log_level="warning",
-        )  # fmt: skip
+        )
     )
     threading.Thread(target=_answer, args=(pipe, listener, server), daemon=True).start()
 

@@ -29,6 +29,7 @@ from workers.serve.engines.gguf_speed import headers_read_once
 from workers.serve.engines.remote import RemoteEngine
 from workers.serve.http.api import build_app
 from workers.serve.http.audit import AuditLog
+from workers.serve.http.gathered import GatheredProtocol
 from workers.serve.http.keys import KeyRing
 from workers.serve.http.metrics import ServerMetrics
 from workers.serve.http.state import Loaded, ServerState
@@ -120,7 +121,7 @@ class _Life:
         return _Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=GatheredProtocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,
