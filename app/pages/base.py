@@ -159,7 +159,7 @@ class Page(QWidget):
         outer.addWidget(self._make_scroll(), 1)
 
     def _make_header(self) -> QHBoxLayout:
-        title_line = QHBoxLayout()
+        title_line = self.title_line = QHBoxLayout()
         title_line.setSpacing(10)
         title_line.addWidget(self.title_label)
         title_line.addWidget(self.chip)

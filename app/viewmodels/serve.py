@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
@@ -16,16 +17,22 @@ from core.catalog import ModelInfo
 from core.errors import AppError
 from core.metrics import RunSeries, Series
 from core.protocol.codec import BadLine, decode_event
-from core.protocol.events import Event, ServeStats
+from core.protocol.events import CommandAcknowledged, Event, ServeStats
 from core.runlog.index import RunSummary
 from core.services.train import model_reference
 from core.supervisor import RunView
 
 if TYPE_CHECKING:
     from core.services import Services
+    from core.services.serve_control import ServeControl
 
-ServerState = Literal["none", "starting", "loading", "ready", "stopping", "ended", "failed"]
+ServerState = Literal[
+    "none", "starting", "loading", "ready", "restarting", "stopping", "ended", "failed"
+]
+_BROKEN = frozenset({"crashed", "restarting", "given_up"})
+"""States of the engine in which the API answers 503."""
 _HISTORY_BYTES = 512 * 1024
+_REQUEST_S = 5.0
 QUESTION = "What does os.path.join do?"
 
 
@@ -38,6 +45,8 @@ class ServeSeries:
         self.qps = Series("/s")
         self.p50 = Series("ms")
         self.p99 = Series("ms")
+        self.ttft = Series("ms")
+        self.speed = Series("tok/s")
         self._start_utc: float | None = None
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -55,7 +64,13 @@ class ServeSeries:
             return
         self.clock.elapsed_s.append(second, second)
         self.qps.append(second, stats.qps)
-        for series, value in ((self.p50, stats.latency_p50_ms), (self.p99, stats.latency_p99_ms)):
+        self.speed.append(second, stats.tokens_per_second)
+        times = (
+            (self.p50, stats.latency_p50_ms),
+            (self.p99, stats.latency_p99_ms),
+            (self.ttft, stats.ttft_p50_ms),
+        )
+        for series, value in times:
             if value is not None and np.isfinite(value):
                 series.append(second, value)
 
@@ -65,12 +80,15 @@ class ServeModel(QObject):
 
     changed = Signal()
     replaced = Signal()
+    answered = Signal(str, bool, str)
+    """A command of this window: its kind, whether it was accepted, and what was said to it."""
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services = services
         self.view: RunView | None = None
         self.series = ServeSeries()
+        self._asked: dict[str, str] = {}
         bridge.run_changed.connect(self._run_changed)
 
     @property
@@ -83,6 +101,8 @@ class ServeModel(QObject):
             return "failed" if view.status in ("failed", "lost") else "ended"
         if view.stopping or view.state.phase == "draining":
             return "stopping"
+        if view.state.engine is not None and view.state.engine.state in _BROKEN:
+            return "restarting"
         if view.state.ready is not None:
             return "ready"
         return "loading" if view.state.phase in ("loading_model", "warming_up") else "starting"
@@ -97,6 +117,7 @@ class ServeModel(QObject):
         self.series = ServeSeries()
         self.series.apply(past_events(view.run.events))
         self.view = view
+        self._asked = {}
         self.replaced.emit()
         self.changed.emit()
 
@@ -120,11 +141,58 @@ class ServeModel(QObject):
             self.view = self._services.supervisor.view(self.view.run_id)
             self.changed.emit()
 
+    # what is asked of it; all raise AppError
+
+    def cancel(self, request_id: str) -> None:
+        """End one open request."""
+        self._ask("cancel_request", lambda run_id: self._control.cancel(run_id, request_id))
+
+    def self_test(self, seconds: float, prompt_tokens: int, answer_tokens: int) -> None:
+        """Let it measure what it can hold."""
+
+        def ask(run_id: str) -> str:
+            return self._control.self_test(
+                run_id, seconds=seconds, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens
+            )
+
+        self._ask("self_test", ask)
+
+    def load_adapter(self, adapter: str) -> None:
+        """A folder, or the id of a training run."""
+        self._ask("adapter", lambda run_id: self._control.load_adapter(run_id, adapter))
+
+    def unload_adapter(self, name: str) -> None:
+        """By its public name."""
+        self._ask("adapter", lambda run_id: self._control.unload_adapter(run_id, name))
+
+    def set_default(self, name: str) -> None:
+        """By its public name, or the base's."""
+        self._ask("adapter", lambda run_id: self._control.set_default(run_id, name))
+
+    def waits_for(self, kind: str) -> bool:
+        """A command of this kind has no answer yet."""
+        return kind in self._asked.values()
+
+    @property
+    def _control(self) -> ServeControl:
+        return self._services.server
+
+    def _ask(self, kind: str, send: Callable[[str], str]) -> None:
+        if self.view is not None:
+            self._asked[send(self.view.run_id)] = kind
+            self.changed.emit()
+
     def _run_changed(self, view: RunView) -> None:
         if self.view is None or view.run_id != self.view.run_id:
             return
         self.view = view
         self.series.apply(view.new_events)
+        answers = [e for e in view.new_events if isinstance(e, CommandAcknowledged)]
+        if view.finished:
+            self._asked.clear()
+        for answer in answers:
+            if kind := self._asked.pop(answer.in_reply_to or "", ""):
+                self.answered.emit(kind, answer.accepted, answer.detail)
         self.changed.emit()
 
 
@@ -207,3 +275,27 @@ def curl_line(url: str, key: str, model: str) -> str:
     question = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
     words = ["curl", f"{url}/v1/chat/completions", "-H", f"Authorization: Bearer {key}"]
     return shlex.join([*words, "-H", "Content-Type: application/json", "-d", json.dumps(question)])
+
+
+async def remembered_request(url: str, key: str, request_id: str) -> dict[str, Any]:
+    """A request with its messages, as long as the server remembers it.
+
+    Raises:
+        ApiFailed: it does not, or does not answer.
+    """
+    import httpx
+
+    from app.viewmodels.chat import ApiFailed
+
+    headers = {"Authorization": f"Bearer {key}"}
+    try:
+        async with httpx.AsyncClient(timeout=_REQUEST_S, trust_env=False) as client:
+            path = f"{url}/v1/deepdeck/requests/{quote(request_id, safe='')}"
+            response = await client.get(path, headers=headers)
+            response.raise_for_status()
+            found = response.json()
+    except (httpx.HTTPError, ValueError) as e:
+        raise ApiFailed(str(e) or type(e).__name__) from e
+    if not isinstance(found, dict) or not isinstance(found.get("messages"), list):
+        raise ApiFailed("no messages")
+    return found

@@ -16,6 +16,7 @@ from app.widgets.swatch import Swatch
 
 _BAR_PX = 12
 _GAP_PX = 1.0
+_LIMIT_PX = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,18 @@ class PartBar(QWidget):
         super().__init__(parent)
         self._parts: tuple[Part, ...] = ()
         self._whole = 0.0
+        self._limit = 0.0
         self.setFixedHeight(_BAR_PX)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         ThemeManager.current().changed.connect(self.update)
 
-    def show_parts(self, parts: tuple[Part, ...], whole: float = 0.0) -> None:
-        """`whole` is the length of the track; parts that are longer together fill all of it."""
+    def show_parts(self, parts: tuple[Part, ...], whole: float = 0.0, limit: float = 0.0) -> None:
+        """`whole` is the length of the track; parts that are longer together fill all of it.
+
+        `limit` marks a place that should not be passed; 0: none.
+        """
         self._parts = parts
+        self._limit = limit
         self._whole = max(whole, sum(p.value for p in parts))
         self.setAccessibleName(", ".join(f"{p.name} {p.text}" for p in parts))
         self.update()
@@ -60,6 +66,9 @@ class PartBar(QWidget):
             room = max(0.0, width - _GAP_PX)
             painter.fillRect(QRectF(left, 0, room, _BAR_PX), role_color(part.role))
             left += width
+        if self._limit and self._whole:
+            at = self._limit / self._whole * self.width()
+            painter.fillRect(QRectF(at - 1, 0, _LIMIT_PX, _BAR_PX), role_color("warning"))
 
 
 class PartList(QWidget):
@@ -81,9 +90,9 @@ class PartList(QWidget):
         self._rows.setColumnStretch(1, 1)
         self._grid.addLayout(self._rows, 1, 0, 1, 3)
 
-    def show_parts(self, parts: tuple[Part, ...], whole: float = 0.0) -> None:
+    def show_parts(self, parts: tuple[Part, ...], whole: float = 0.0, limit: float = 0.0) -> None:
         """Replace all parts."""
-        self.bar.show_parts(parts, whole)
+        self.bar.show_parts(parts, whole, limit)
         if parts == self._parts:
             return
         self._parts = parts

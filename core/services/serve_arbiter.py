@@ -6,6 +6,7 @@ facts up and does what was chosen. Nothing is ever shrunk, paused or stopped wit
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from core.queue.devices import CPU, devices_of
 from core.runlog.index import RunIndex, RunSummary
 from core.runlog.run_dir import RunDir
 from core.services.models import ModelsService
+from core.services.serve import adapter_folder
 from core.services.serve_forecast import ServePlan, plan_server
 from core.supervisor import Supervisor, load_view
 
@@ -190,6 +192,7 @@ class ServeArbiter:
         shape = self._shape(spec)
         if shape is None:
             return None
+        spec = self._with_folders(spec)
         return plan_server(spec, shape, self._gpus().sample() if cards is None else cards)
 
     def holders(self, cards: list[GpuSample]) -> list[Holder]:
@@ -199,14 +202,16 @@ class ServeArbiter:
         living = [s for s in found if s.alive and s.job in ("train", "serve")]
         return [h for s in living if (h := self._holder(s, cards)) is not None]
 
-    def pause(self, run_id: str) -> None:
+    def pause(self, run_id: str) -> str:
         """Ask a training to hold and give the card free; `gave_free` says when it has.
+
+        Returns the `command_id`: a training may refuse, for example one over several cards.
 
         Raises:
             AppError: `run.not_found`, `run.not_alive`.
         """
         self._supervisor.attach(run_id)
-        self._supervisor.send(run_id, PauseCommand(free_gpu=True))
+        return self._supervisor.send(run_id, PauseCommand(free_gpu=True))
 
     def gave_free(self, run_id: str) -> bool:
         """The training is paused, or gone."""
@@ -234,6 +239,14 @@ class ServeArbiter:
     def gone(self, run_id: str) -> bool:
         """The run has ended, its process too."""
         return not self._supervisor.attach(run_id).alive
+
+    def _with_folders(self, spec: ServeSpec) -> ServeSpec:
+        """Adapters by folder, so that they can be weighed; unknown ones are the start's affair."""
+        found = []
+        for name in (spec.adapter, *spec.adapters):
+            with contextlib.suppress(UsageError):
+                found += [str(adapter_folder(self._home, name))] if name else []
+        return spec.model_copy(update={"adapter": None, "adapters": tuple(found)})
 
     def _shape(self, spec: ServeSpec) -> ModelShape | None:
         path = self._models.resolve(spec.model).path

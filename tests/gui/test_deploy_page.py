@@ -30,10 +30,15 @@ def deploy(deck: Deck, home: Home, qtbot: QtBot) -> Iterator[DeployPage]:
     end_all(deck, qtbot)
 
 
+def choose_tiny(deploy: DeployPage) -> None:
+    box = deploy.form.what.model_box
+    box.setCurrentIndex(box.findData("tiny"))
+
+
 def start(deploy: DeployPage, qtbot: QtBot) -> None:
-    deploy.form.model_box.setCurrentIndex(deploy.form.model_box.findData("tiny"))
-    deploy.form.port_box.setValue(0)
-    deploy.form.start_button.click()
+    choose_tiny(deploy)
+    deploy.form.reach.port_box.setValue(0)
+    deploy.start_button.click()
     qtbot.waitUntil(lambda: deploy.model.state == "ready", timeout=START_MS)
 
 
@@ -41,9 +46,9 @@ def test_one_button_starts_and_stops_the_api(deploy: DeployPage, qtbot: QtBot) -
     assert deploy.form.isVisible()
     assert not deploy.toggle_button.isVisible()
     start(deploy, qtbot)
-    assert deploy.live.access.isVisible()
+    assert deploy.live.tabs.isVisible()
     assert deploy.chip.accessibleName() == "ready"
-    address = deploy.live.address.text
+    address = deploy.live.connect_view.access.address.text
     health = address.removesuffix("/v1") + "/health"
     assert httpx.get(health).json()["ready"] is True
     assert deploy.toggle_button.accessibleName() == "Stop"
@@ -52,44 +57,52 @@ def test_one_button_starts_and_stops_the_api(deploy: DeployPage, qtbot: QtBot) -
     with pytest.raises(httpx.ConnectError):
         httpx.get(health)
     assert deploy.toggle_button.accessibleName() == "Start again"
-    assert not deploy.live.access.isVisible()
+    assert not deploy.live.tabs.buttons["connect"].isVisible()
     deploy.form_button.click()
     assert deploy.form.isVisible()
 
 
 def test_requests_and_figures_come_in_live(deploy: DeployPage, qtbot: QtBot) -> None:
     start(deploy, qtbot)
-    headers = {"Authorization": f"Bearer {deploy.live.key.text}"}
+    headers = {"Authorization": f"Bearer {deploy.live.connect_view.access.key.text}"}
     body = {"prompt": "Hello", "max_tokens": 5}
     for _ in range(3):
-        answer = httpx.post(f"{deploy.live.address.text}/completions", json=body, headers=headers)
+        answer = httpx.post(
+            f"{deploy.live.connect_view.access.address.text}/completions",
+            json=body,
+            headers=headers,
+        )
         assert answer.status_code == 200
-    qtbot.waitUntil(lambda: deploy.live.requests.rowCount() == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: deploy.live.requests.rows.rowCount() == 3, timeout=10_000)
     qtbot.waitUntil(lambda: len(deploy.model.series.qps) > 0, timeout=10_000)
-    qtbot.waitUntil(lambda: deploy.live.tiles["p99"].stat.value.endswith("ms"), timeout=10_000)
-    assert deploy.live.requests.index(0, 1).data() == "completions"
+    qtbot.waitUntil(
+        lambda: deploy.live.figures.tiles["p99"].stat.value.endswith("ms"), timeout=10_000
+    )
+    assert deploy.live.requests.rows.index(0, 3).data() == "completions"
 
 
 def test_the_key_is_masked_and_copied_whole(deploy: DeployPage, qtbot: QtBot) -> None:
     start(deploy, qtbot)
     key = deploy.ctx.services.serve.api_key()
-    assert deploy.live.key.line.echoMode() == QLineEdit.EchoMode.Password
-    deploy.live.key.copy.click()
+    view = deploy.live.connect_view
+    assert view.access.key.line.echoMode() == QLineEdit.EchoMode.Password
+    view.access.key.copy.click()
     assert QGuiApplication.clipboard().text() == key
-    deploy.live.curl.copy.click()
+    view.snippets.copy_button.click()
     line = QGuiApplication.clipboard().text()
     assert line.startswith("curl http://127.0.0.1:")
     assert key in line
-    assert key not in deploy.live.curl.line.text()
+    assert key not in view.snippets.text.toPlainText()
 
 
-def test_a_taken_port_is_a_red_card_that_leaves_the_form(deploy: DeployPage) -> None:
+def test_a_taken_port_is_a_red_card_that_leaves_the_form(deploy: DeployPage, qtbot: QtBot) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        deploy.form.model_box.setCurrentIndex(deploy.form.model_box.findData("tiny"))
-        deploy.form.port_box.setValue(taken.getsockname()[1])
-        deploy.form.start_button.click()
+        choose_tiny(deploy)
+        deploy.form.reach.port_box.setValue(taken.getsockname()[1])
+        deploy.start_button.click()
+        qtbot.waitUntil(lambda: deploy.error_card.error is not None, timeout=10_000)
     assert deploy.error_card.error is not None
     assert deploy.error_card.error.code == "serve.port_in_use"
     assert deploy.form.isVisible()
@@ -130,14 +143,3 @@ def test_every_word_changes_with_the_language(deploy: DeployPage, deck: Deck, qt
     deck.window.ctx.language.set_choice("zh_CN")
     qtbot.waitUntil(lambda: deploy.form.start_button.text() == "启动 API")
     assert deploy.title_label.full_text == "本地 API"
-
-
-def test_a_narrow_page_cuts_no_figure(deploy: DeployPage, qtbot: QtBot) -> None:
-    start(deploy, qtbot)
-    window = deploy.window()
-    for width, rows in ((1024, 2), (1360, 1), (1024, 2)):
-        window.resize(width, 700)
-        qtbot.waitUntil(lambda n=rows: len({t.y() for t in deploy.live.tiles.values()}) == n)
-    deploy.live.tiles["p99"].show_figure("12,345 ms")
-    figure = deploy.live.tiles["p99"].stat
-    assert figure._value.text() == figure.value

@@ -1,0 +1,26 @@
+"""The muted line under the title of a server."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject
+
+from core.supervisor import RunView
+
+_ENGINES = {"llama_cpp": "llama.cpp", "vllm": "vLLM"}
+
+
+class ServerFacts(QObject):
+    """A QObject for its `tr`."""
+
+    def facts(self, view: RunView) -> list[str]:
+        """What it serves, how, and where."""
+        ready = view.state.ready
+        if ready is None:
+            return [str(view.document.get("name") or "")]
+        return [
+            view.state.default_model or ready.model_id,
+            f"{ready.device} {ready.precision or ready.dtype}",
+            self.tr("{engine} engine").format(engine=_ENGINES.get(ready.engine, ready.engine)),
+            self.tr("{n} tokens of context").format(n=f"{ready.max_context_tokens:,}"),
+            f"{ready.url}/v1",
+        ]
