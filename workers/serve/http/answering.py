@@ -176,6 +176,7 @@ async def _blocks(
     except ClientLeft:
         return
     except ApiError as e:
+        asked.call.fail(e)
         yield event(e.body()) + DONE
 
 
