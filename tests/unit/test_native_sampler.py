@@ -144,16 +144,19 @@ def mixed_rows() -> list[SamplingParams]:
     ]
 
 
-def answers(rows: dict[int, SamplingParams], steps: int, slots: list[int]) -> dict[int, list[int]]:
+def answers(
+    rows: dict[int, SamplingParams], steps: int, slots: list[int], device: str = "cpu"
+) -> dict[int, list[int]]:
     """Row number to its tokens; row i's logits at step t are the same in every batch."""
     place = dict(zip(rows, slots, strict=True))
-    sampler = Sampler(VOCABULARY, 16, "cpu")
+    sampler = Sampler(VOCABULARY, 16, device)
     for number, params in rows.items():
         sampler.join(place[number], params, [1, 2, number])
     found: dict[int, list[int]] = {number: [] for number in rows}
+    places = torch.tensor([place[n] for n in rows], device=device)
     for step in range(steps):
         logits = torch.stack([random_logits(1, seed=1000 * n + step)[0] for n in rows])
-        tokens = sampler.sample(logits, torch.tensor([place[n] for n in rows])).tokens
+        tokens = sampler.sample(logits.to(device), places).tokens
         for number, token in zip(rows, tokens.tolist(), strict=True):
             found[number].append(token)
     return found

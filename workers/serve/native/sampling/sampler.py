@@ -7,7 +7,9 @@ that it can be queued right behind the forward pass of a step while the host pre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -18,6 +20,9 @@ from workers.serve.native.sampling.filters import floors
 from workers.serve.native.sampling.logprobs import Logprobs, logprobs_of
 from workers.serve.native.sampling.penalties import penalize
 from workers.serve.native.sampling.state import SlotState, Traits
+from workers.train.fast.support import kernels_run_on
+
+log = logging.getLogger(__name__)
 
 
 class Sampled(NamedTuple):
@@ -113,6 +118,10 @@ class Sampler:
         return adjusted
 
     def _choose(self, logits: torch.Tensor, slots: torch.Tensor, traits: Traits) -> torch.Tensor:
+        kernel = _kernel(self._device) if traits.drawn else None
+        if kernel is not None:
+            state = self._state
+            return kernel(logits, slots, state.reals, state.wholes, traits.filtered)
         best = logits.argmax(dim=-1)
         if not traits.drawn:
             return best
@@ -145,6 +154,19 @@ class Sampler:
             weights = torch.where(weights >= floors(weights, state.limits(slots)), weights, 0.0)
         chance = seeds.uniform(state.whole("seed", slots), state.whole("position", slots))
         return pick(weights, chance[:, None])
+
+
+@lru_cache(maxsize=8)
+def _kernel(device: torch.device) -> Callable[..., torch.Tensor] | None:
+    """The drawing of a whole row in one kernel, on cards that run it."""
+    if device.type != "cuda" or not kernels_run_on(torch.empty(0, device=device)):
+        return None
+    try:
+        from workers.serve.native.sampling.triton_draw import draw
+    except Exception:
+        log.warning("no kernel for drawing tokens", exc_info=True)
+        return None
+    return draw
 
 
 def pick(weights: torch.Tensor, chance: torch.Tensor) -> torch.Tensor:
