@@ -28,6 +28,8 @@ from workers.serve.native.runner import Runner  # noqa: E402
 
 _POSITIONS = 4096
 _REPEATS = 30
+_PROMPTS = ((1, 128), (4, 128), (16, 128), (64, 128), (4, 512))
+_BESIDE = (8, 24, 63)
 _CASES = {
     "deepseek-llm-7b": {"bf16": (1, 8, 16, 32, 64, 128), "4bit": (1, 8, 32), "8bit": (1, 8, 32)},
     "r1-distill-qwen-1.5b": {"bf16": (1, 8, 16, 24, 32, 64)},
@@ -85,6 +87,26 @@ def invented(pool: KvPool, rows: int, new: int, start: int) -> StepBatch:
     )
 
 
+def mixed(pool: KvPool, writing: int, new: int, start: int) -> StepBatch:
+    """One prompt of `new` tokens beside `writing` rows that have `start` tokens in the cache."""
+    prompt, rows = invented(pool, 1, new, 0), invented(pool, writing + 1, 1, start)
+    starts = torch.tensor([0, *range(new, new + writing + 1)], device="cuda", dtype=torch.int32)
+    width = rows.page_table.shape[1]
+    table = torch.nn.functional.pad(prompt.page_table, (0, width - prompt.page_table.shape[1]))
+    return StepBatch(
+        input_ids=torch.cat((prompt.input_ids, rows.input_ids[1:])),
+        positions=torch.cat((prompt.positions, rows.positions[1:])),
+        slots=torch.cat((prompt.slots, rows.slots[1:])),
+        page_table=torch.cat((table, rows.page_table[1:])),
+        context_lens=torch.cat((prompt.context_lens, rows.context_lens[1:])),
+        query_starts=starts,
+        logits_at=starts[1:].long() - 1,
+        adapters=None,
+        max_query=new,
+        max_context=start + 1,
+    )
+
+
 def median_ms(call: Callable[[], object], repeats: int = _REPEATS) -> float:
     """Of single calls, timed by the card."""
     for _ in range(3):
@@ -135,7 +157,7 @@ def measure(shape: str, precision: str, rows: tuple[int, ...], *, profiled: bool
 
     note(event="loaded", weights_gib=gib, seconds=time.monotonic() - began)
     began = time.monotonic()
-    runner.capture(max(rows), lambda *_: None)
+    runner.capture(max(rows), lambda *_: None, max_tokens=2048 + max(rows))
     assert runner.graphs is not None
     note(event="recorded", passes=len(runner.graphs.recorded), reason=runner.graphs.reason,
          seconds=time.monotonic() - began)  # fmt: skip
@@ -145,14 +167,18 @@ def measure(shape: str, precision: str, rows: tuple[int, ...], *, profiled: bool
         note(event="decode", rows=count, ms=ms, tokens_per_second=count / ms * 1000)
         if profiled and count in (rows[0], 64, 24):
             print("\n".join(profile(lambda b=batch: runner.forward(b))), flush=True)
-    if precision == "bf16":
-        for count, new in ((1, 128), (16, 128), (64, 128), (4, 512)):
-            batch = invented(pool, count, new, 0)
-            ms = median_ms(lambda b=batch: runner.forward(b), 8)
-            note(event="prompts", rows=count, new=new, ms=ms,
-                 tokens_per_second=count * new / ms * 1000)  # fmt: skip
-            if profiled and (count, new) == (16, 128):
-                print("\n".join(profile(lambda b=batch: runner.forward(b))), flush=True)
+    for count, new in _PROMPTS if precision == "bf16" else _PROMPTS[:1]:
+        batch = invented(pool, count, new, 0)
+        ms = median_ms(lambda b=batch: runner.forward(b), 8)
+        note(event="prompts", rows=count, new=new, ms=ms,
+             tokens_per_second=count * new / ms * 1000)  # fmt: skip
+        if profiled and (count, new) == (1, 128):
+            print("\n".join(profile(lambda b=batch: runner.forward(b))), flush=True)
+    for writing in _BESIDE if precision == "bf16" else ():
+        batch = mixed(pool, writing, 128, 192)
+        ms = median_ms(lambda b=batch: runner.forward(b))
+        note(event="mixed", writing=writing, reading=128, ms=ms,
+             tokens_per_second=writing / ms * 1000)  # fmt: skip
     return results
 
 

@@ -68,7 +68,7 @@ def test_logits_are_as_near_to_float32_as_those_of_transformers(
     exact = copy.deepcopy(model).float()
     plain = copy.deepcopy(model)
     driver = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS, graphs=graphs)
-    driver.runner.capture(4, lambda *_: None)
+    driver.runner.capture(4, lambda *_: None, max_tokens=96)
     three = rows()
     for number, counts in enumerate(steps()):
         news = [(r, tokens(n, number)) for r, n in zip(three, counts, strict=True)]
@@ -83,13 +83,15 @@ def test_logits_are_as_near_to_float32_as_those_of_transformers(
     if graphs:
         assert driver.runner.graphs is not None
         assert driver.runner.graphs.reason == ""
-        assert (4, False) in driver.runner.graphs.recorded
+        assert ("writing", 4, False) in driver.runner.graphs.recorded
+        assert ("reading", 48, False) not in driver.runner.graphs.recorded
+        assert ("reading", 64, False) in driver.runner.graphs.recorded
 
 
 def test_a_recorded_pass_is_the_computed_one_for_every_number_of_rows() -> None:
     model = small_model("qwen2", torch.bfloat16)
     recorded = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS, graphs=True)
-    recorded.runner.capture(5, lambda *_: None)
+    recorded.runner.capture(5, lambda *_: None, max_tokens=128)
     computed = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS)
     for count in (5, 2, 4, 1, 3):
         ours, theirs = ([Row([7 * i + 1, 7 * i + 2]) for i in range(count)] for _ in range(2))
@@ -104,7 +106,7 @@ def test_a_recorded_pass_is_the_computed_one_for_every_number_of_rows() -> None:
 def test_padding_rows_write_to_the_scratch_page_alone() -> None:
     model = small_model("llama", torch.bfloat16)
     driver = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS, graphs=True)
-    driver.runner.capture(8, lambda *_: None)
+    driver.runner.capture(8, lambda *_: None, max_tokens=128)
     kept = [tensor.clone() for tensor in driver.pool.keys]
     assert all(not tensor[1:].any() for tensor in kept), "warming up wrote to somebody's page"
     row = Row([6, 7])
@@ -138,7 +140,7 @@ def test_a_quantized_model_is_recorded_and_right(bits: int, tmp_path: Path) -> N
         own = model(torch.tensor([long], device="cuda")).logits[0]
         exact = plain(torch.tensor([long], device="cuda")).logits[0]
     driver = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS, graphs=True)
-    driver.runner.capture(2, lambda *_: None)
+    driver.runner.capture(2, lambda *_: None, max_tokens=64)
     row = three[0]
     made = [driver.runner.forward(driver.batch([(row, long[:30])])).clone()]
     for token in long[30:]:
@@ -170,7 +172,7 @@ def test_adapters_a_row_are_recorded_too_and_can_be_swapped(tmp_path: Path) -> N
             json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 8})
         )
     driver = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS, graphs=True)
-    driver.runner.capture(2, lambda *_: None)
+    driver.runner.capture(2, lambda *_: None, max_tokens=64)
     bank = driver.runner.adapters
     for name in ("a", "b"):
         index = bank.load("live", tmp_path / name)
@@ -193,4 +195,5 @@ def test_adapters_a_row_are_recorded_too_and_can_be_swapped(tmp_path: Path) -> N
             assert apart(made, torch.cat(wanted)) < 2e-2
         bank.unload("live")
     assert driver.runner.graphs is not None
-    assert (2, True) in driver.runner.graphs.recorded
+    assert ("writing", 2, True) in driver.runner.graphs.recorded
+    assert ("reading", 32, True) in driver.runner.graphs.recorded

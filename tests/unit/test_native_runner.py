@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from tests.unit.native_model_helpers import Driver, Row, tiny_model, tokens
-from workers.serve.native.graphs import buckets
+from workers.serve.native.fixed_inputs import (
+    FixedInputs,
+    ReadingTokens,
+    WritingRows,
+    row_sizes,
+    token_sizes,
+)
 
 
 def test_a_rows_embedding_is_the_mean_over_its_new_tokens() -> None:
@@ -33,7 +41,7 @@ def test_bites_of_an_embedded_prompt_add_up_to_the_whole() -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 16, 100, 128, 130, 300])
 def test_every_number_of_rows_up_to_the_most_finds_a_recording_not_much_larger(most: int) -> None:
-    sizes = buckets(most)
+    sizes = row_sizes(most)
     assert sizes == sorted(set(sizes))
     assert sizes[-1] == most
     for rows in range(1, most + 1):
@@ -58,3 +66,63 @@ def test_logits_of_a_pass_are_not_those_of_the_next() -> None:
     kept = first.clone()
     driver.runner.forward(driver.batch([(other, tokens(3, 9))]))
     assert torch.equal(first, kept)
+
+
+def test_short_prompts_find_a_recording_not_much_longer_and_endless_ones_none() -> None:
+    assert token_sizes(0) == []
+    sizes = token_sizes(4096)
+    assert all(longer <= 2 * shorter for shorter, longer in pairwise(sizes))
+    assert sizes[-1] == 2048
+    assert token_sizes(300)[-1] == 300
+
+
+def _follow(driver: Driver, kind: str) -> None:
+    """Passes of many shapes through fixed tensors, in place of a recording: they are computed."""
+    inputs: FixedInputs
+    if kind == "writing":
+        inputs = WritingRows(driver.pool, 5, positions=64)
+    else:
+        inputs = ReadingTokens(driver.pool, 5, 48, positions=64)
+    rows = [Row([5, 3, 9, 12, 14]), Row([20, 21, 22]), Row([2, 40, 41, 42]), Row([50, 51])]
+    for row in rows:
+        driver.runner.forward(driver.batch([(row, tokens(3))]))
+    untouched = driver.pool.keys[0].clone()
+    passes = [[1, 1, 1, 1], [1, 1], [1, 1, 1]] if kind == "writing" else [
+        [7, 1, 4, 1], [1, 2], [5], [1, 1, 5]
+    ]  # fmt: skip
+    for number, counts in enumerate(passes):
+        news = [(row, tokens(n, number)) for row, n in zip(rows, counts, strict=False)]
+        batch = driver.batch(news, all_logits=False)
+        size = inputs.size_for(batch)
+        assert size is not None
+        inputs.fill(batch, size)
+        fixed = inputs.batch(size, with_adapters=False)
+        assert fixed.tokens == size
+        logits = driver.runner.forward(fixed)[: len(news)]
+        expected = torch.cat([driver.expected(row, 1) for row, _ in news])
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=2e-5)
+    owned = {0} | {page for row in rows for page in row.pages}
+    others = [page for page in range(driver.pool.pages) if page not in owned]
+    assert torch.equal(driver.pool.keys[0][others], untouched[others])
+    before = driver.pool.keys[0][1:].clone()
+    inputs.clear(inputs.sizes[-1])
+    driver.runner.forward(inputs.batch(inputs.sizes[-1], with_adapters=False))
+    assert torch.equal(driver.pool.keys[0][1:], before), "padding is written to the scratch page"
+
+
+@pytest.mark.parametrize("kind", ["writing", "reading"])
+def test_a_padded_pass_is_the_same_pass(kind: str) -> None:
+    _follow(Driver(tiny_model("qwen2"), on_host=False), kind)
+
+
+def test_passes_that_do_not_fit_are_not_padded() -> None:
+    driver = Driver(tiny_model(), on_host=False)
+    reading = ReadingTokens(driver.pool, 2, 16, positions=64)
+    a, b, c = Row([5, 3, 9, 4, 8]), Row([20, 30]), Row([21, 31])
+    assert reading.size_for(driver.batch([(a, tokens(17))], all_logits=False)) is None
+    assert reading.size_for(driver.batch([(b, tokens(3))])) is None, "three logits, room for two"
+    three = [(row, tokens(1)) for row in (a, b, c)]
+    assert reading.size_for(driver.batch(three, all_logits=False)) is None
+    writing = WritingRows(driver.pool, 2, positions=64)
+    assert writing.size_for(driver.batch(three)) is None
+    assert writing.size_for(driver.batch([(a, tokens(2))])) is None

@@ -7,7 +7,7 @@ import torch
 from workers.serve.engines.base import Progress
 from workers.serve.native.adapters import AdapterBank
 from workers.serve.native.batch import StepBatch
-from workers.serve.native.graphs import DecodeGraphs
+from workers.serve.native.graphs import PassGraphs
 from workers.serve.native.models import Model
 from workers.serve.native.pool import KvPool
 
@@ -22,11 +22,11 @@ class Runner:
             model: whose weights are on the device of `pool`.
             pool: keys and values.
             positions: tokens that the longest row can have.
-            graphs: record decode passes of a card and replay them, where that is possible.
+            graphs: record passes of a card and replay them, where that is possible.
         """
         self.model, self.pool = model, pool
         self.adapters = AdapterBank(model)
-        self.graphs = DecodeGraphs(self._compute, pool, positions) if graphs else None
+        self.graphs = PassGraphs(self._compute, pool, positions) if graphs else None
 
     @torch.no_grad()
     def forward(self, batch: StepBatch) -> torch.Tensor:
@@ -34,7 +34,7 @@ class Runner:
 
         The tensor of a replayed pass is written again by the next one: use it in stream order.
         """
-        if self.graphs is not None and batch.decodes:
+        if self.graphs is not None:
             logits = self.graphs.replay(batch, self.adapters.version)
             if logits is not None:
                 return logits
@@ -51,17 +51,22 @@ class Runner:
         return sums.index_add_(0, row_of_token, hidden) / counts[:, None]
 
     @torch.no_grad()
-    def capture(self, max_rows: int, progress: Progress) -> None:
-        """Record decode passes up to `max_rows` rows, largest first; elsewhere than on a card none.
+    def capture(self, max_rows: int, progress: Progress, *, max_tokens: int = 0) -> None:
+        """Record passes, on a card; elsewhere nothing happens.
 
         What cannot be recorded runs as it is; why stands in `graphs.reason`.
+
+        Args:
+            max_rows: of a pass.
+            progress: told how far it is.
+            max_tokens: of a pass that reads prompts, its writing rows included; 0 records none.
         """
         if self.graphs is None:
             return
-        sizes = self.graphs.prepare(max_rows)
-        for number, rows in enumerate(reversed(sizes)):
-            progress("warming_up", number / len(sizes), f"{rows}")
-            if not self.graphs.record(rows, with_adapters=False, version=self.adapters.version):
+        wanted = self.graphs.prepare(max_rows, max_tokens)
+        for number, which in enumerate(wanted):
+            progress("warming_up", number / len(wanted), "")
+            if not self.graphs.record(which, self.adapters.version):
                 return
 
     def _compute(self, batch: StepBatch) -> torch.Tensor:

@@ -169,4 +169,5 @@ def _warm_up(machine: Machine, spec: ServeSpec, progress: Progress) -> None:
         packed = _invented_pass(machine.device, machine.pool, count, rows, machine.context_tokens)
         logits = machine.runner.forward(packed.batch)
         loading.check_logits(logits, spec.model)
-    machine.runner.capture(machine.max_rows, progress)
+    most = machine.prefill_tokens + machine.max_rows
+    machine.runner.capture(machine.max_rows, progress, max_tokens=most)

@@ -75,7 +75,7 @@ def rope_and_store(
         Queries [T, heads, D].
     """
     width = keys.shape[-1]
-    q, k, v = qkv.view(len(qkv), -1, width).split([heads, kv_heads, kv_heads], dim=1)
+    q, k, v = torch.split(qkv.view(len(qkv), -1, width), [heads, kv_heads, kv_heads], dim=1)
     if q_norm is not None:
         q = rms_norm(q, q_norm, eps)
     if k_norm is not None:
@@ -123,6 +123,8 @@ def paged_attention(
     start = 0
     for row in host_rows(batch, keys.shape[1]):
         end = start + row.length
+        if start == end:
+            continue
         k, v = read_runs(flat_keys, row.runs), read_runs(flat_values, row.runs)
         out[start:end] = _attend_row(q[start:end], k, v, scale)
         start = end
@@ -218,6 +220,8 @@ def latent_attention(
     start = 0
     for row in host_rows(batch, latents.shape[1]):
         end = start + row.length
+        if start == end:
+            continue
         known = read_runs(latents.flatten(0, 1), row.runs).float()
         scores = torch.einsum("nhd,cd->hnc", q[start:end].float(), known) * scale
         if row.length > 1:
