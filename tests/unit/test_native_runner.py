@@ -118,7 +118,7 @@ def test_a_padded_pass_is_the_same_pass(kind: str) -> None:
 def test_passes_that_do_not_fit_are_not_padded() -> None:
     driver = Driver(tiny_model(), on_host=False)
     reading = ReadingTokens(driver.pool, 2, 16, positions=64)
-    a, b, c = Row([5, 3, 9, 4, 8]), Row([20, 30]), Row([21, 31])
+    a, b, c = Row([5, 3, 9, 4, 8, 10]), Row([20, 30]), Row([21, 31])
     assert reading.size_for(driver.batch([(a, tokens(17))], all_logits=False)) is None
     assert reading.size_for(driver.batch([(b, tokens(3))])) is None, "three logits, room for two"
     three = [(row, tokens(1)) for row in (a, b, c)]
