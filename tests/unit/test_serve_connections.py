@@ -51,6 +51,7 @@ def running(protocol: type[PatientProtocol]) -> Iterator[int]:
         ws="none",
         lifespan="off",
         log_level="critical",
+        timeout_keep_alive=1,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

@@ -16,6 +16,7 @@ from core import api_keys, secrets
 from core.api_keys import add_key, revoke_key, usage
 from core.config.serve import ServeSpec
 from core.paths import Home
+from core.services.serve_address import reachable_addresses
 from workers.serve.http.call import GRANT, Call
 from workers.serve.http.errors import ApiError
 from workers.serve.http.keys import LOOK_EVERY_S, KeyRing
@@ -25,7 +26,6 @@ from workers.serve.http.security import (
     SecurityMiddleware,
     guarded,
     own_names,
-    reachable_urls,
 )
 from workers.serve.http.state import ServerState
 
@@ -286,16 +286,13 @@ def test_two_host_headers_are_refused(behind: Behind) -> None:
     assert found[0] == 403
 
 
-def test_a_server_for_the_network_knows_its_own_addresses() -> None:
-    assert own_names("127.0.0.1") == {"127.0.0.1"}
-    assert reachable_urls("127.0.0.1", 80) == reachable_urls("localhost", 80) == ()
-    assert reachable_urls("::1", 80) == ()
-    assert reachable_urls("192.168.3.4", 80) == ("http://192.168.3.4:80",)
-    for url in reachable_urls("0.0.0.0", 80):
-        assert "127.0.0.1" not in url
-    assert {u.removeprefix("http://").removesuffix(":80") for u in reachable_urls("::", 80)} == set(
-        own_names("::")
-    )
+def test_a_server_for_the_network_is_known_by_its_own_addresses(behind: Behind) -> None:
+    assert own_names("127.0.0.1") == own_names("localhost") == own_names("::1") == set()
+    assert own_names("fd00::7") == {"fd00::7"}
+    door = guarded(behind, state_of(host="0.0.0.0"), "k" * 30)
+    for url in reachable_addresses("0.0.0.0", 8000):
+        host = url.removeprefix("http://")
+        assert ask(door, "GET", "/health", headers={"Host": host}).status_code == 200
 
 
 def test_a_page_may_ask_when_its_origin_was_allowed(behind: Behind) -> None:

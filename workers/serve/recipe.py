@@ -21,6 +21,7 @@ from core.config.serve import ServeSpec
 from core.errors import AppError, ErrorCode
 from core.paths import Home
 from core.protocol.events import ServeEngine, ServeReady, ServeStats
+from core.services.serve_address import reachable_addresses
 from workers.harness import WorkerContext
 from workers.serve import names
 from workers.serve.address import open_listener, url_of
@@ -29,7 +30,7 @@ from workers.serve.engines.gguf_speed import headers_read_once
 from workers.serve.engines.remote import RemoteEngine
 from workers.serve.http.api import build_app
 from workers.serve.http.audit import AuditLog
-from workers.serve.http.gathered import GatheredProtocol
+from workers.serve.http.connections import patient_protocol
 from workers.serve.http.keys import KeyRing
 from workers.serve.http.metrics import ServerMetrics
 from workers.serve.http.state import Loaded, ServerState
@@ -121,7 +122,7 @@ class _Life:
         return _Server(
             uvicorn.Config(
                 app,
-                http=GatheredProtocol,
+                http=patient_protocol(),
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -209,8 +210,15 @@ class _Life:
                 cache_tokens=loaded.facts.cache_tokens,
                 max_batch_size=loaded.facts.max_batch_size,
                 memory_budget_gib=loaded.facts.memory_budget_gib,
+                addresses=self._addresses(),
             )
         )
+
+    def _addresses(self) -> tuple[str, ...]:
+        found = reachable_addresses(self._spec.host, self._listener.getsockname()[1])
+        if found:
+            log.warning("other computers can reach this server: %s", ", ".join(found))
+        return found
 
     # -- running ------------------------------------------------------------------------------
 
@@ -256,6 +264,8 @@ class _Life:
         # Beside each other: neither a slow client nor a slow engine may hold up the other.
         await asyncio.gather(serving, self._engine.unload() if self._engine else _nothing())
         await asyncio.to_thread(state.flush_usage)
+        if state.audit is not None:
+            state.audit.close()
         if state.loaded is not None:
             state.loaded.prompter.close()
 

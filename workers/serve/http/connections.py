@@ -13,9 +13,9 @@ import logging
 import sys
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from workers.serve.http.errors import ApiError
+from workers.serve.http.gathered import GatheredProtocol
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def patient_protocol() -> type[PatientProtocol]:
     return PatientProtocol
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(GatheredProtocol):
     """uvicorn's HTTP/1.1 with an end to its patience."""
 
     head_s = HEAD_S

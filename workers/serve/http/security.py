@@ -6,16 +6,15 @@ that is not named here as open, so a new route cannot be forgotten.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-import psutil
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.services.serve_address import reachable_addresses
 from workers.serve.http.bodies import MAX_BODY_BYTES, BodyReader, too_large
 from workers.serve.http.call import GRANT
 from workers.serve.http.errors import ApiError, bad_value
@@ -26,7 +25,6 @@ OPEN_PATHS = frozenset({"/health", "/health/live"})
 """Without a key: whether the server lives is no secret, and old clients ask `/health`."""
 MAX_HEADER_BYTES = 32 * 1024
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_WILDCARDS = frozenset({"0.0.0.0", "::", ""})
 _METHODS = "GET, POST, OPTIONS"
 _EXPOSED = "x-request-id, retry-after"
 _PREFLIGHT_S = 600
@@ -52,41 +50,8 @@ def own_names(host: str) -> frozenset[str]:
     A wildcard means all addresses of this computer. Numbers are safe to accept: rebinding needs a
     name that its owner can point elsewhere.
     """
-    hosts = machine_addresses() if host in _WILDCARDS else (host,)
-    return frozenset(_bracketed(h) for h in hosts)
-
-
-def machine_addresses() -> tuple[str, ...]:
-    """This computer's addresses that others can reach, the plain ones first."""
-    found = []
-    for addresses in psutil.net_if_addrs().values():
-        for address in addresses:
-            try:
-                ip = ipaddress.ip_address(address.address.partition("%")[0])
-            except ValueError:  # a hardware address
-                continue
-            if not ip.is_loopback and not ip.is_link_local:
-                found.append(ip)
-    return tuple(str(ip) for ip in sorted(found, key=lambda ip: (ip.version, int(ip))))
-
-
-def reachable_urls(host: str, port: int) -> tuple[str, ...]:
-    """Under which addresses other computers reach the server; none when it keeps to this one."""
-    if _is_loopback(host):
-        return ()
-    hosts = machine_addresses() if host in _WILDCARDS else (host,)
-    return tuple(f"http://{_bracketed(h)}:{port}" for h in hosts)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host_name(host) == "localhost"
+    urls = reachable_addresses(host, 0)
+    return frozenset(host_name(urlsplit(url).netloc) for url in urls) - {""}
 
 
 def guarded(app: ASGIApp, state: ServerState, keys: KeyRing | str) -> ASGIApp:
@@ -118,7 +83,8 @@ class SecurityMiddleware:
     ) -> None:
         self._app = app
         self._keys = KeyRing(None, only=keys) if isinstance(keys, str) else keys
-        self._hosts = LOOPBACK_NAMES | ({host_name(h) for h in allowed_hosts} - {""})
+        named = {host_name(h) or host_name(f"[{h}]") for h in allowed_hosts}
+        self._hosts = LOOPBACK_NAMES | (named - {""})
         self._origins = frozenset(o.rstrip("/").lower() for o in allowed_origins) - {"*", "null"}
         self._on_refused = on_refused
         self._bodies = BodyReader()
