@@ -348,6 +348,11 @@ class ServeReady(Event):
     max_context_tokens: int = 0
     engine_reason: str = ""
     """Code of the sentence why this engine serves (`core.serving.choice`)."""
+    engine_params: dict[str, str | int | float] = {}
+    """What the sentence needs."""
+    precision_reason: str = ""
+    """Code of the sentence why in this precision."""
+    precision_params: dict[str, str | int | float] = {}
     precision: str = ""
     """As in the spec, chosen: fp32, bf16, fp16, 8bit, 4bit."""
     adapters: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ from workers.serve.engines.frames import Message
 log = logging.getLogger(__name__)
 
 CORES = {
+    "native": "workers.serve.native.engine:NativeCore",
     "transformers": "workers.serve.engines.transformers_core:TransformersCore",
     "vllm": "workers.serve.engines.upstream.core:vllm",
     "llama_cpp": "workers.serve.engines.upstream.core:llama_cpp",

@@ -9,6 +9,7 @@ import logging
 import socket
 import time
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,13 +20,18 @@ from core import secrets
 from core.catalog import inspect_model
 from core.config.serve import ServeSpec
 from core.errors import AppError, ErrorCode
+from core.hardware import gpu_backend
 from core.paths import Home
 from core.protocol.events import ServeEngine, ServeReady, ServeStats
 from core.services.serve_address import reachable_addresses
+from core.serving import Choice
+from core.serving.choice import AS_CHOSEN, NATIVE_REFUSED
 from workers.harness import WorkerContext
 from workers.serve import names
 from workers.serve.address import open_listener, url_of
 from workers.serve.commands import Commands, templates_of
+from workers.serve.engines.base import Engine, ModelFacts
+from workers.serve.engines.choice import choice_for
 from workers.serve.engines.gguf_speed import headers_read_once
 from workers.serve.engines.remote import RemoteEngine
 from workers.serve.http.api import build_app
@@ -42,6 +48,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.1
 _STATS_S = 1.0
 _PHASE_S = 0.2
+_REFUSED_BY_NATIVE = (ErrorCode.MODEL_UNSUPPORTED, ErrorCode.ADAPTER_UNSUPPORTED)
 _LAST_EVENTS_S = 0.5
 """How long answers that were ended get to say so."""
 _LAST_WORDS_S = 2
@@ -92,6 +99,7 @@ class _Life:
         self._last_phase_at = 0.0
         self._engine: RemoteEngine | None = None
         self._commands: Commands | None = None
+        self._choice: Choice
 
     async def run(self) -> dict[str, Any]:
         """From the first byte to the last."""
@@ -150,21 +158,48 @@ class _Life:
         path = Path(self._spec.model)
         self._progress("loading_model", None, path.name)
         # Headers only: a clear word before anything heavy.
-        await asyncio.to_thread(lambda: inspect_model(path).usable())
-        engine = RemoteEngine(self._spec, on_change=self._engine_changed)
-        self._engine = engine
+        model = await asyncio.to_thread(lambda: inspect_model(path).usable())
+        backend = gpu_backend()
+        self._choice = choice_for(self._spec, model, backend.sample())
+        backend.close()
         reading = asyncio.create_task(asyncio.to_thread(self._prompter, path))
         try:
-            facts = await engine.load(self._progress)
+            facts = await self._load_engine()
             prompter = await reading
         except BaseException:
             await asyncio.gather(reading, return_exceptions=True)
             raise
+        assert self._engine is not None
+        engine: Engine = self._engine
         folders = names.adapter_names(self._spec)
         ids = names.model_ids(self._base, facts.adapters, default=next(iter(folders), None))
         self._state.loaded = Loaded(engine, prompter, facts, ids, names.aliases(folders, ids))
         self._state.phase, self._state.reason = "ready", ""
         self._commands = Commands(self._context, self._state, self._base, folders)
+
+    async def _load_engine(self) -> ModelFacts:
+        """By the chosen engine; transformers takes what the native one refuses at second sight."""
+        try:
+            return await self._start_engine()
+        except AppError as e:
+            choice = self._choice
+            chosen_by_us = choice.engine == "native" and choice.engine_reason != AS_CHOSEN
+            if not (chosen_by_us and e.code in _REFUSED_BY_NATIVE):
+                raise
+            log.info("the native engine refused: %s", e)
+            why = str(e.params.get("reason") or e.detail)
+            self._choice = replace(
+                choice,
+                engine="transformers",
+                engine_reason=NATIVE_REFUSED,
+                engine_params={"why": why},
+            )
+            return await self._start_engine()
+
+    async def _start_engine(self) -> ModelFacts:
+        spec = self._spec.model_copy(update={"precision": self._choice.precision})
+        self._engine = RemoteEngine(spec, core=self._choice.engine, on_change=self._engine_changed)
+        return await self._engine.load(self._progress)
 
     def _prompter(self, path: Path) -> Prompter:
         with gguf_without_torch(), headers_read_once():
@@ -205,7 +240,11 @@ class _Life:
                 device=loaded.facts.device,
                 dtype=loaded.facts.dtype,
                 max_context_tokens=loaded.facts.max_context_tokens,
+                engine_reason=self._choice.engine_reason,
+                engine_params=self._choice.engine_params,
                 precision=loaded.facts.precision,
+                precision_reason=self._choice.precision_reason,
+                precision_params=self._choice.precision_params,
                 adapters=tuple(public for public, name in loaded.model_ids.items() if name),
                 cache_tokens=loaded.facts.cache_tokens,
                 max_batch_size=loaded.facts.max_batch_size,
