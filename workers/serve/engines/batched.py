@@ -16,6 +16,7 @@ import torch
 from core.config.serve import ServeSpec
 from workers.serve.engines import loading, memory
 from workers.serve.engines.base import (
+    EngineError,
     EngineStats,
     FinishReason,
     Output,
@@ -27,6 +28,7 @@ from workers.serve.engines.loading import LoadedModel
 from workers.serve.engines.rows import Lane, Row
 from workers.serve.engines.sampling import choose
 from workers.serve.engines.slot_cache import SlotCache, Window
+from workers.serve.native.sampling.grammar import RowGrammar
 
 _PREFILL_TOKENS = {"cuda": 1024, "cpu": 256}
 _PREFILL_ROWS = 8
@@ -58,7 +60,7 @@ class BatchedRows:
         wanted = spec.max_context_tokens or loaded.max_context_tokens
         self.max_context_tokens = min(wanted, loaded.max_context_tokens, self.budget_tokens)
         self._lanes: dict[str | None, Lane] = {}
-        self._waiting: deque[tuple[Request, float]] = deque()
+        self._waiting: deque[tuple[Request, float, RowGrammar | None]] = deque()
         self._steps = 0
         self._outbox: list[Output] = []
         self.follow_adapters()
@@ -78,9 +80,9 @@ class BatchedRows:
         """Whether anything runs or waits."""
         return bool(self._waiting) or self._running() > 0
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, grammar: RowGrammar | None = None) -> None:
         """Queue one answer."""
-        self._waiting.append((request, time.monotonic()))
+        self._waiting.append((request, time.monotonic(), grammar))
 
     @torch.inference_mode()
     def cancel(self, ids: Collection[int]) -> None:
@@ -141,8 +143,8 @@ class BatchedRows:
     def _admit(self) -> None:
         """Move requests from the queue into lanes while there are slots and memory."""
         while self._waiting and self._running() < self.places:
-            request, since = self._waiting[0]
-            row = Row.of(request)
+            request, since, grammar = self._waiting[0]
+            row = Row.of(request, grammar)
             if not self._fits(row):
                 break
             self._waiting.popleft()
@@ -227,6 +229,10 @@ class BatchedRows:
     def _emit(self, lane: Lane, rows: list[Row], logits: torch.Tensor) -> None:
         tokens, logprobs = choose(logits, [row.sampler for row in rows])
         for row, token, logprob in zip(rows, tokens, logprobs, strict=True):
+            if row.sampler.failure:
+                self._outbox.append((row.request.id, EngineError(row.sampler.failure)))
+                lane.drop(row)
+                continue
             row.last_token = token
             row.produced += 1
             finish, is_stop = self._finish(row, token)
@@ -236,7 +242,7 @@ class BatchedRows:
 
     def _finish(self, row: Row, token: int) -> tuple[FinishReason | None, bool]:
         params = row.request.params
-        ended = token in self._eos and not params.ignore_eos
+        ended = token in self._eos and (row.sampler.grammar is not None or not params.ignore_eos)
         if ended or token in params.stop_token_ids:
             return "stop", True
         full = row.cached + 1 >= self.max_context_tokens

@@ -76,11 +76,12 @@ class Driver:
         log.error("a step of the engine failed", exc_info=error)
         self._failures_in_a_row += 1
         reason = words(error)
-        doomed = sorted(self._open)
-        self._tell([(number, EngineError(reason)) for number in doomed])
         lost = any(mark in str(error) for mark in _CARD_IS_LOST)
         if lost or self._failures_in_a_row >= FAILURES_TO_DIE:
-            self.failed = reason
+            self.failed = reason  # before anybody is told, who may then ask
+        doomed = sorted(self._open)
+        self._tell([(number, EngineError(reason)) for number in doomed])
+        if self.failed:
             return
         try:
             self._core.cancel(doomed)

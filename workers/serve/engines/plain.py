@@ -17,6 +17,7 @@ import torch
 from core.config.serve import ServeSpec
 from workers.serve.engines import loading, memory
 from workers.serve.engines.base import (
+    EngineError,
     EngineStats,
     FinishReason,
     Output,
@@ -26,6 +27,7 @@ from workers.serve.engines.base import (
 )
 from workers.serve.engines.loading import LoadedModel
 from workers.serve.engines.sampling import RowSampler, choose
+from workers.serve.native.sampling.grammar import RowGrammar
 
 _CLOSE_S = 5.0
 
@@ -52,7 +54,7 @@ class PlainRows:
         wanted = spec.max_context_tokens or loaded.max_context_tokens
         self.max_context_tokens = min(wanted, loaded.max_context_tokens)
         self.budget_tokens = self.max_context_tokens
-        self._waiting: deque[tuple[Request, float]] = deque()
+        self._waiting: deque[tuple[Request, float, RowGrammar | None]] = deque()
         self._answer: _Answer | None = None
         self._steps = 0
         with torch.inference_mode():
@@ -64,9 +66,9 @@ class PlainRows:
         """Whether anything runs or waits."""
         return self._answer is not None or bool(self._waiting)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, grammar: RowGrammar | None = None) -> None:
         """Queue one answer."""
-        self._waiting.append((request, time.monotonic()))
+        self._waiting.append((request, time.monotonic(), grammar))
 
     def cancel(self, ids: Collection[int]) -> None:
         """Drop answers."""
@@ -80,13 +82,16 @@ class PlainRows:
         self._steps += 1
         found: list[Output] = []
         if self._answer is None:
-            request, since = self._waiting.popleft()
+            request, since, grammar = self._waiting.popleft()
             found.append((request.id, started((time.monotonic() - since) * 1000)))
             self._loaded.adapters.use(request.adapter)
-            self._answer = _Answer(request, self._loaded, self.max_context_tokens)
-        event = self._answer.next()
+            self._answer = _Answer(request, grammar, self._loaded, self.max_context_tokens)
+        try:
+            event: TokenEvent | EngineError = self._answer.next()
+        except EngineError as e:  # the grammar's: nobody else suffers
+            event = e
         found.append((self._answer.request.id, event))
-        if event.finish is not None:
+        if isinstance(event, EngineError) or event.finish is not None:
             self._answer.drop()
             self._answer = None
         return found
@@ -119,11 +124,17 @@ class _Answer:
     that token to choose.
     """
 
-    def __init__(self, request: Request, loaded: LoadedModel, most_tokens: int) -> None:
+    def __init__(
+        self,
+        request: Request,
+        grammar: RowGrammar | None,
+        loaded: LoadedModel,
+        most_tokens: int,
+    ) -> None:
         self.request = request
         self.tokens = len(request.prompt)
         self._loaded, self._most_tokens = loaded, most_tokens
-        self._sampler = RowSampler(request.params, request.prompt)
+        self._sampler = RowSampler(request.params, request.prompt, grammar=grammar)
         self._go, self._made = threading.Semaphore(0), threading.Semaphore(0)
         self._event: TokenEvent | None = None
         self._error: BaseException | None = None
@@ -181,6 +192,8 @@ class _Answer:
 
     def _choose(self, _ids: torch.Tensor, scores: Any) -> Any:
         (token,), (logprob,) = choose(scores, [self._sampler])
+        if self._sampler.failure:
+            raise EngineError(self._sampler.failure)
         self._produced += 1
         self.tokens += 1
         finish, is_stop = self._finish(token)
@@ -195,7 +208,8 @@ class _Answer:
 
     def _finish(self, token: int) -> tuple[FinishReason | None, bool]:
         params = self.request.params
-        ended = token in self._loaded.eos_token_ids and not params.ignore_eos
+        bound = self._sampler.grammar is not None
+        ended = token in self._loaded.eos_token_ids and (bound or not params.ignore_eos)
         if ended or token in params.stop_token_ids:
             return "stop", True
         full = self.tokens >= self._most_tokens

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from workers.serve.engines.base import Request
 from workers.serve.engines.sampling import RowSampler
 from workers.serve.engines.slot_cache import SlotCache
+from workers.serve.native.sampling.grammar import RowGrammar
 
 
 @dataclass(eq=False)
@@ -22,9 +23,9 @@ class Row:
     last_token: int = -1
 
     @classmethod
-    def of(cls, request: Request) -> Row:
+    def of(cls, request: Request, grammar: RowGrammar | None = None) -> Row:
         """A row that has not started."""
-        return cls(request, RowSampler(request.params, request.prompt))
+        return cls(request, RowSampler(request.params, request.prompt, grammar=grammar))
 
     @property
     def prompt_left(self) -> int:

@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from workers.serve.engines.base import SamplingParams, TokenLogprob
+from workers.serve.native.sampling.grammar import GrammarError, RowGrammar
+from workers.serve.native.sampling.sampler import allowed
 
 
 @dataclass
@@ -24,6 +27,10 @@ class RowSampler:
     prompt: list[int]
     counts: Counter[int] = field(default_factory=Counter)
     """Generated tokens so far."""
+    grammar: RowGrammar | None = None
+    """What the answer must obey."""
+    failure: str = ""
+    """Why the answer cannot go on."""
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -33,6 +40,24 @@ class RowSampler:
     def uniform(self) -> float:
         """The row's next random number in [0, 1)."""
         return self._random.random()
+
+    def took(self, token: int) -> None:
+        """The row goes on by a token."""
+        self.counts[token] += 1
+        try:
+            if self.grammar is not None and not self.failure:
+                self.grammar.accept(token)
+        except GrammarError as e:
+            self.failure = str(e)
+
+    def fill(self, masks: np.ndarray[tuple[int, int], np.dtype[np.int32]], index: int) -> None:
+        """Write what the grammar allows into a line of masks."""
+        try:
+            if self.grammar is not None and not self.failure:
+                self.grammar.fill(masks, index)
+        except GrammarError as e:
+            self.failure = str(e)
+            masks[index] = -1
 
 
 def choose(
@@ -45,7 +70,7 @@ def choose(
         rows: the rows' parameters and memory; their random streams move on.
     """
     raw = logits.float()
-    adjusted = _adjusted(raw, rows)
+    adjusted = _obeying(_adjusted(raw, rows), rows)
     tokens = adjusted.argmax(dim=-1)
     plain = [i for i, r in enumerate(rows) if not r.params.greedy and not r.params.filtered]
     filtered = [i for i, r in enumerate(rows) if not r.params.greedy and r.params.filtered]
@@ -55,7 +80,7 @@ def choose(
         tokens[filtered] = _draw_filtered(adjusted[filtered], rows, filtered)
     chosen: list[int] = tokens.tolist()
     for row, token in zip(rows, chosen, strict=True):
-        row.counts[token] += 1
+        row.took(token)
     return chosen, _logprobs(raw, chosen, rows)
 
 
@@ -113,6 +138,18 @@ def _adjusted(logits: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
         for token, bias in rows[i].params.logit_bias:
             adjusted[i, token] += bias
     return adjusted
+
+
+def _obeying(logits: torch.Tensor, rows: Sequence[RowSampler]) -> torch.Tensor:
+    """Logits with what grammars forbid left without a chance."""
+    words = max((row.grammar.words for row in rows if row.grammar is not None), default=0)
+    if not words:
+        return logits
+    masks = np.full((len(rows), words), -1, dtype=np.int32)
+    for index, row in enumerate(rows):
+        row.fill(masks, index)
+    may = allowed(torch.from_numpy(masks).to(logits.device), logits.shape[-1])
+    return logits.masked_fill(~may, -torch.inf)
 
 
 def _penalize(logits: torch.Tensor, row: RowSampler) -> None:

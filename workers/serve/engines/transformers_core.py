@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from core.errors import AppError, ErrorCode
 from workers.serve.engines import loading, memory
 from workers.serve.engines.base import (
     AdapterChange,
+    EngineError,
     EngineStats,
     ModelFacts,
     Output,
@@ -29,11 +31,14 @@ from workers.serve.engines.base import (
 from workers.serve.engines.batchable import takes_ragged_rows
 from workers.serve.engines.batched import BatchedRows
 from workers.serve.engines.gguf_speed import headers_read_once
+from workers.serve.engines.held_requests import HeldRequests
 from workers.serve.engines.plain import PlainRows
 
 log = logging.getLogger(__name__)
 
 ENGINE_NAME = "transformers"
+_IDLE_S = 0.001
+"""Rest of a step in which every request waits for its grammar."""
 
 
 class TransformersCore:
@@ -45,6 +50,7 @@ class TransformersCore:
             self._loaded = loading.load_model(spec, progress)
         progress("warming_up", None, "")
         self._rows = self._make_rows(spec)
+        self._held = HeldRequests(Path(spec.model), self._loaded)
         self._device = self._loaded.device
         budget_gib = memory.budget_gib(self._device, spec.memory_share)
         self._facts = ModelFacts(
@@ -59,6 +65,7 @@ class TransformersCore:
             max_batch_size=self._rows.places,
             cache_tokens=self._rows.budget_tokens,
             memory_budget_gib=round(memory.used_gib(self._device) + max(0.0, budget_gib), 2),
+            features=frozenset({"grammar"} if self._held.possible else ()),
         )
         return self._facts
 
@@ -71,21 +78,32 @@ class TransformersCore:
     @property
     def busy(self) -> bool:
         """See `EngineCore`."""
-        return self._rows.busy
+        return self._rows.busy or bool(self._held)
 
     def add(self, request: Request) -> None:
         """See `EngineCore`."""
         if request.adapter not in self._facts.adapters:
             raise ValueError(f"there is no adapter {request.adapter}")
-        self._rows.add(request)
+        if not self._held.hold(request):
+            self._rows.add(request)
 
     def cancel(self, ids: Collection[int]) -> None:
         """See `EngineCore`."""
+        self._held.cancel(ids)
         self._rows.cancel(ids)
 
     def step(self) -> list[Output]:
         """See `EngineCore`."""
-        return self._rows.step()
+        refused: list[Output] = []
+        for request, outcome in self._held.ready():
+            if isinstance(outcome, EngineError):
+                refused.append((request.id, outcome))
+            else:
+                self._rows.add(request, outcome)
+        if not self._rows.busy:
+            time.sleep(_IDLE_S)
+            return refused
+        return refused + self._rows.step()
 
     def stats(self) -> EngineStats:
         """See `EngineCore`."""
@@ -114,6 +132,7 @@ class TransformersCore:
 
     def unload(self) -> None:
         """See `EngineCore`."""
+        self._held.close()
         self._rows.close()
         del self._rows, self._loaded
         gc.collect()

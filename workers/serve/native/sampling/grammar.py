@@ -105,9 +105,11 @@ def after_thought(text: str, closing: str = "</think>") -> str:
 class RowGrammar:
     """Where one answer stands in its grammar. Belongs to the engine's thread."""
 
-    def __init__(self, matcher: Any, end_tokens: Collection[int]) -> None:
+    def __init__(self, matcher: Any, end_tokens: Collection[int], words: int) -> None:
         self._matcher = matcher
         self._end_tokens = frozenset(end_tokens)
+        self.words = words
+        """Columns of a mask."""
 
     @property
     def stopped(self) -> bool:
@@ -123,7 +125,7 @@ class RowGrammar:
         """Write what may come next into `masks[row]`: bit j of word i is token 32 * i + j.
 
         Args:
-            masks: [rows, `Grammars.words`], its rows without gaps.
+            masks: [rows, `words`], its rows without gaps.
             row: which one to write.
 
         Raises:
@@ -205,7 +207,7 @@ class Grammars:
         if known is None:
             known = _matcher(self._tokenizer, text)
             self._remember(text, known)
-        return RowGrammar(known.deep_copy(), self._end_tokens)
+        return RowGrammar(known.deep_copy(), self._end_tokens, self.words)
 
     def close(self) -> None:
         """End the thread."""
