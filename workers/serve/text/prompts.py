@@ -80,8 +80,12 @@ class Prompter:
         self._threads = TimedThreads("tokenizer", _THREADS, _TIME_LIMIT_S)
 
     @classmethod
-    def load(cls, model: Path, adapter: Path | None = None) -> Prompter:
+    def load(
+        cls, model: Path, adapter: Path | None = None, recommended_by: Path | None = None
+    ) -> Prompter:
         """The tokenizer of a model folder or GGUF file, and the template of an adapter folder.
+
+        `recommended_by`: whose advice on sampling counts, where the tokenizer lies elsewhere.
 
         Raises:
             AppError: `model.tokenizer_missing`; `file.damaged` for a template that is no text or
@@ -97,7 +101,7 @@ class Prompter:
                 ErrorCode.MODEL_TOKENIZER_MISSING, path=str(model), detail=str(e)[:500]
             ) from e
         template = adapter_template(adapter) if adapter else None
-        return cls(tokenizer, _sampling_defaults(model), template)
+        return cls(tokenizer, _sampling_defaults(recommended_by or model), template)
 
     def use_templates(self, templates: dict[str, str]) -> None:
         """Adapters came or went: templates by the engine's names of them."""
@@ -200,6 +204,7 @@ class Prompter:
 
     def _render(self, asked: Conversation, adapter: str | None) -> Prompt:
         from jinja2 import TemplateError
+        from transformers.utils.chat_template_utils import render_jinja_template
 
         shield = Shield(self.codec.controls)
         template = self._template_text(adapter, tools=bool(asked.tools))
@@ -213,11 +218,13 @@ class Prompter:
             else:
                 turns = with_system_text(turns, tools_text(definitions, form))
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                turns,
-                chat_template=self._template_for(adapter),
-                tokenize=False,
+            # Not `apply_chat_template`: it takes `content: None` away, which DeepSeek's templates
+            # know a turn of calls by.
+            (text,), _ = render_jinja_template(
+                [turns],
+                chat_template=template,
                 add_generation_prompt=asked.ask,
+                **self._tokenizer.special_tokens_map,
                 **more,
             )
         except (TemplateError, TypeError, ValueError, KeyError) as e:

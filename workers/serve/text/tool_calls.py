@@ -39,6 +39,14 @@ class ToolParser(Protocol):
         """What was held back; `complete` when the model itself ended its turn."""
 
 
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse)
+"""Of JSON as its standard has it: without NaN and infinity."""
+
+
 def json_object(text: str) -> dict[str, Any] | None:
     """The object that a text is, None for everything else."""
     found = _json(text)
@@ -228,13 +236,9 @@ def _partial_end(text: str, marks: Collection[str]) -> int:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(name)
 
 
 def _encodable(text: str) -> bool:

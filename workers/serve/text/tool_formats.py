@@ -8,13 +8,13 @@ NousResearch/Hermes-Function-Calling, Llama 3.1's JSON (llama.com, prompt format
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from workers.serve.native.sampling.tool_grammar import Style
 from workers.serve.text.tool_calls import (
+    DECODER,
     BlockParser,
     ToolCall,
     ToolParser,
@@ -58,20 +58,17 @@ def _parse_deepseek(block: str) -> list[ToolCall] | None:
 
 
 def _parse_hermes(block: str) -> list[ToolCall] | None:
-    try:
-        found = call_of(json.loads(block))
-    except (ValueError, RecursionError):
-        return None
+    found = call_of(json_object(block))
     return None if found is None else [found]
 
 
 def _parse_llama(text: str) -> list[ToolCall] | None:
     """One object, or several with semicolons between them."""
-    decoder, calls = json.JSONDecoder(), []
+    calls = []
     rest = text.strip().removeprefix(_PYTHON).strip()
     while rest:
         try:
-            document, end = decoder.raw_decode(rest)
+            document, end = DECODER.raw_decode(rest)
         except (ValueError, RecursionError):
             return None
         if (call := call_of(document)) is None:

@@ -17,6 +17,7 @@ from workers.serve.text.tool_formats import ToolFormat
 Turn = dict[str, Any]
 _USES_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
 _USES_RESULTS = re.compile(r"""['"]tool['"]""")
+_ASKS_FOR_NONE = re.compile(r"content['\"]?\]?\s+is\s+(not\s+)?none")
 _WRITES_OBJECTS = re.compile(r"arguments\s*\|\s*tojson")
 
 
@@ -68,7 +69,7 @@ def _turn(message: Message, template: str, form: ToolFormat, shield: Shield) -> 
     keep = (OPEN, CLOSE) if role == "assistant" else ()
     content = shield.hide(_plain_text(message), keep)
     if role == "tool":
-        return _result(message, content, template)
+        return _result(message, content, template, shield)
     turn: Turn = {"role": role, "content": content}
     if isinstance(message.reasoning_content, str) and role == "assistant":
         turn["reasoning_content"] = shield.hide(message.reasoning_content)
@@ -77,9 +78,11 @@ def _turn(message: Message, template: str, form: ToolFormat, shield: Shield) -> 
     return turn
 
 
-def _result(message: Message, content: str, template: str) -> Turn:
+def _result(message: Message, content: str, template: str, shield: Shield) -> Turn:
     if knows_results(template):
-        return {"role": "tool", "content": content, "tool_call_id": message.tool_call_id}
+        known = {"tool_call_id": message.tool_call_id, "name": message.name}
+        given = {k: shield.hide(v) for k, v in known.items() if v is not None}
+        return {"role": "tool", "content": content} | given
     return {"role": "user", "content": f"The function's result:\n{content}"}
 
 
@@ -94,9 +97,10 @@ def _calling(turn: Turn, message: Message, template: str, form: ToolFormat, shie
         written = form.write([ToolCall(name, dumped(a)) for _, name, a in calls])
         return turn | {"content": f"{turn['content']}\n{written}".strip()}
     as_objects = bool(_WRITES_OBJECTS.search(template))
+    # DeepSeek's templates take a turn for a call where there is no content at all.
+    nothing = None if _ASKS_FOR_NONE.search(template) else ""
     return turn | {
-        # DeepSeek's templates take a turn for a call where there is no content at all.
-        "content": turn["content"] or None,
+        "content": turn["content"] or nothing,
         "tool_calls": [
             {
                 "id": call_id,
