@@ -78,6 +78,24 @@ def test_new_tokens_see_their_row_up_to_themselves(
     torch.testing.assert_close(made, _long_way(q, keys, values, batch, 0.3), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("heads", [2, 6])
+def test_prompts_with_nothing_in_the_cache_need_no_pages(heads: int) -> None:
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 12, PAGE_TOKENS, 2, 8)
+    rows = [(pages, 0, start + new) for pages, start, new in ROWS]
+    batch = _batch(rows, on_host=True)
+    batch.slots = torch.cat([_slots(pages, new) for pages, _, new in rows])
+    q = torch.randn(batch.tokens, heads, 8)
+    made = reference.fresh_prompts(q, keys, values, batch, 0.3)
+    expected = reference.paged_attention(q, keys, values, batch, 0.3)
+    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
+
+
+def _slots(pages: list[int], tokens: int) -> torch.Tensor:
+    runs = spans_to_runs(pages, tokens, PAGE_TOKENS)
+    return torch.cat([torch.arange(first, first + count) for first, count in runs])
+
+
 def test_all_heads_share_the_latent_as_key_and_its_front_as_value() -> None:
     torch.manual_seed(0)
     latents = torch.randn(12, PAGE_TOKENS, 12)

@@ -184,7 +184,8 @@ def _placement(
     offloads = spec.cpu_offload and device.type == "cuda"
     if precision in ("8bit", "4bit"):
         found["quantization_config"] = _quantization(precision, dtype, offloads=offloads)
-        found["device_map"] = {"": device}
+    if device.type == "cuda" or found:
+        found["device_map"] = {"": device}  # tensor by tensor: main memory never holds the model
     if offloads:
         room_gib = memory.budget_gib(device, spec.memory_share) * _OFFLOAD_ROOM
         ram_gib = psutil.virtual_memory().available / _GIB * _OFFLOAD_ROOM

@@ -70,8 +70,8 @@ class Runner:
                 return
 
     def _compute(self, batch: StepBatch) -> torch.Tensor:
-        hidden = self.model.hidden(batch, self.pool)
-        if batch.decodes:  # every token is due, in its order
-            return self.model.logits(hidden, batch.adapters)
-        adapters = None if batch.adapters is None else batch.adapters[batch.logits_at]
-        return self.model.logits(hidden[batch.logits_at], adapters)
+        due = self.model.hidden(batch, self.pool, due_only=True)
+        adapters = batch.adapters
+        if adapters is not None and not batch.decodes:
+            adapters = adapters[batch.logits_at]
+        return self.model.logits(due, adapters)

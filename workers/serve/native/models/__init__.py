@@ -54,8 +54,12 @@ class Model(Protocol):
     adapter_ids: torch.Tensor | None
     """[slots]: 1 to the number of adapters there is room for; None without room for any."""
 
-    def hidden(self, batch: StepBatch, pool: KvPool) -> torch.Tensor:
-        """All new tokens through all layers and the final norm: [T, hidden]."""
+    def hidden(self, batch: StepBatch, pool: KvPool, *, due_only: bool = False) -> torch.Tensor:
+        """New tokens through all layers and the final norm: [T, hidden].
+
+        With `due_only` only those that give logits, in the order of `batch.logits_at`: [L, hidden].
+        The others leave the last layer behind its cache.
+        """
 
     def logits(self, hidden: torch.Tensor, adapters: torch.Tensor | None = None) -> torch.Tensor:
         """[L, hidden] to [L, vocabulary]; `adapters` [L] as in the batch."""

@@ -65,16 +65,20 @@ class DenseModel:
         }
         self.adapter_ids: torch.Tensor | None = None
 
-    def hidden(self, batch: StepBatch, pool: KvPool) -> torch.Tensor:
-        """All new tokens through all layers and the final norm: [T, hidden]."""
+    def hidden(self, batch: StepBatch, pool: KvPool, *, due_only: bool = False) -> torch.Tensor:
+        """See `Model`."""
         chosen = self._chosen(batch.adapters)
         residual = functional.embedding(batch.input_ids, self.embedding)
         normed = ops.rms_norm(residual, self.layers[0].before, self.eps)
         for number, layer in enumerate(self.layers):
             attended = self._attention(number, layer, normed, batch, pool, chosen)
+            last = number + 1 == len(self.layers)
+            if last and due_only and not batch.decodes:
+                attended, residual = attended[batch.logits_at], residual[batch.logits_at]
+                chosen = None if chosen is None else chosen[batch.logits_at]
+            attended = layer.out(attended, chosen)
             normed, residual = ops.add_rms_norm(attended, residual, layer.between, self.eps)
             made = layer.down(ops.silu_mul(layer.gate_up(normed, chosen)), chosen)
-            last = number + 1 == len(self.layers)
             following = self.norm if last else self.layers[number + 1].before
             normed, residual = ops.add_rms_norm(made, residual, following, self.eps)
         return normed
@@ -106,8 +110,7 @@ class DenseModel:
             layer.k_norm,
             self.eps,
         )
-        attended = ops.paged_attention(q, keys, values, batch, self.scale)
-        return layer.out(attended, chosen)
+        return ops.paged_attention(q, keys, values, batch, self.scale)
 
     def _chosen(self, adapters: torch.Tensor | None) -> torch.Tensor | None:
         if adapters is None or self.adapter_ids is None:

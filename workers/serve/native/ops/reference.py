@@ -14,7 +14,10 @@ import torch
 import torch.nn.functional as functional
 
 from workers.serve.native.batch import RowSpan, StepBatch, spans_to_runs
+from workers.train.attention import attend
 
+_NOBODY = torch.nn.Identity()
+"""The module that transformers would name."""
 NF4_BLOCK = 64
 """4-bit weights that share a scale."""
 
@@ -118,6 +121,8 @@ def paged_attention(
     """
     if batch.rows_on_host is None and batch.max_query == 1:
         return _decode_by_table(q, keys, values, batch, scale)
+    if q.is_cuda and not any(row.start for row in host_rows(batch, keys.shape[1])):
+        return fresh_prompts(q, keys, values, batch, scale)
     out = torch.empty_like(q)
     flat_keys, flat_values = keys.flatten(0, 1), values.flatten(0, 1)
     start = 0
@@ -129,6 +134,28 @@ def paged_attention(
         out[start:end] = _attend_row(q[start:end], k, v, scale)
         start = end
     return out.flatten(1)
+
+
+def fresh_prompts(
+    q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, batch: StepBatch, scale: float
+) -> torch.Tensor:
+    """`paged_attention` of rows that have nothing but their new tokens.
+
+    By torch's own kernel for ragged rows, where it has one for the card.
+    """
+    k, v = keys.flatten(0, 1)[batch.slots], values.flatten(0, 1)[batch.slots]
+    q, k, v = (t.transpose(0, 1)[None] for t in (q, k, v))
+    out, _ = attend(
+        _NOBODY,
+        q,
+        k,
+        v,
+        attention_mask=None,
+        scaling=scale,
+        cu_seq_lens_q=batch.query_starts,
+        max_length_q=batch.max_query,
+    )
+    return out[0].flatten(1)
 
 
 def host_rows(batch: StepBatch, page_size: int) -> list[RowSpan]:
