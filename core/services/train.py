@@ -13,6 +13,7 @@ from core.config.identity import learning_identity
 from core.config.presets import merge
 from core.config.train import TrainSpec, current_names
 from core.datasets import Dataset, open_dataset, validate
+from core.datasets.dataset import DataFile
 from core.errors import AppError, ErrorCode, ErrorInfo, UsageError
 from core.paths import Home
 from core.planning.calibration import Calibration

@@ -32,16 +32,16 @@ from workers.serve.address import open_listener, url_of
 from workers.serve.commands import Commands, templates_of
 from workers.serve.engines.base import Engine, ModelFacts
 from workers.serve.engines.choice import choice_for
-from workers.serve.engines.gguf_speed import headers_read_once
 from workers.serve.engines.remote import RemoteEngine
+from workers.serve.engines.sources import gguf_file_of
 from workers.serve.http.api import build_app
 from workers.serve.http.audit import AuditLog
 from workers.serve.http.connections import patient_protocol
 from workers.serve.http.keys import KeyRing
 from workers.serve.http.metrics import ServerMetrics
 from workers.serve.http.state import Loaded, ServerState
+from workers.serve.text.gguf_tokenizer import unpack_tokenizer
 from workers.serve.text.prompts import Prompter
-from workers.serve.without_torch import gguf_without_torch
 
 log = logging.getLogger(__name__)
 
@@ -202,8 +202,10 @@ class _Life:
         return await self._engine.load(self._progress)
 
     def _prompter(self, path: Path) -> Prompter:
-        with gguf_without_torch(), headers_read_once():
-            prompter = Prompter.load(path)
+        source = path
+        if (gguf := gguf_file_of(path)) is not None:
+            source = unpack_tokenizer(gguf, self._context.run.path / "tokenizer")
+        prompter = Prompter.load(source, recommended_by=path)
         prompter.use_templates(templates_of(names.adapter_names(self._spec)))
         return prompter
 
