@@ -240,6 +240,17 @@ def test_the_next_row_of_a_slot_inherits_nothing() -> None:
     assert int(sampler.sample(logits, slot).tokens) == int(logits.argmax())
 
 
+def test_a_row_may_leave_outside_of_a_step() -> None:
+    """A cancelled one does; steps and what they make are in inference mode."""
+    params = replace(WARM, frequency_penalty=1.0, logit_bias=((1, 1.0),))
+    with torch.inference_mode():
+        sampler = Sampler(VOCABULARY, 2, "cpu")
+        sampler.join(0, params, [1])
+    sampler.leave(0)
+    sampler.join(0, params, [1])
+    assert sampler.sample(random_logits(1), torch.tensor([0])).tokens.shape == (1,)
+
+
 def test_a_padding_row_changes_nothing() -> None:
     params = replace(WARM, seed="s", frequency_penalty=1.0)
     alone = draw(params, random_logits(1)[0], 10, seed=None)

@@ -242,7 +242,9 @@ class Loop:
 
     def _finish(self, row: Row, token: int) -> tuple[FinishReason | None, bool]:
         params = row.request.params
-        ended = token in self._machine.loaded.eos_token_ids and not params.ignore_eos
+        # Behind a complete form nothing but an end may come.
+        heeded = row.grammar is not None or not params.ignore_eos
+        ended = heeded and token in self._machine.loaded.eos_token_ids
         if ended or token in params.stop_token_ids:
             return "stop", True
         return ("length" if len(row.tokens) >= row.limit else None), False

@@ -45,6 +45,7 @@ class Sampler:
         self._device = torch.device(device)
         self._state = SlotState(vocab_size, max_rows, self._device)
 
+    @torch.inference_mode()
     def join(
         self,
         slot: int,
@@ -65,10 +66,12 @@ class Sampler:
         seed = seeds.seed_of(params.seed) if seed is None else seed
         self._state.join(slot, params, prompt, seed, produced)
 
+    @torch.inference_mode()
     def leave(self, slot: int) -> None:
         """The row of a slot is over; harmless when there is none."""
         self._state.leave(slot)
 
+    @torch.inference_mode()
     def sample(
         self,
         logits: torch.Tensor,
@@ -86,9 +89,7 @@ class Sampler:
             rows: the same slots on the host, so that only what these rows need is worked out.
                 Without it all joined slots count.
         """
-        joined = self._state.params
-        asked = joined if rows is None else [row for row in rows if row in joined]
-        traits = Traits.of([joined[row] for row in asked])
+        traits = self._state.traits(rows)
         tokens = self._choose(self._adjusted(logits, slots, masks, traits), slots, traits)
         self._state.advance(slots, tokens, traits)
         if traits.alternatives is None:

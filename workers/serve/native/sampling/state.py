@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ _FREE_REALS = (0.0, 1.0, 0.0, 1.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Traits:
-    """What the rows of one pass need, known on the host."""
+    """What a row, or the rows of a pass together, need; known on the host."""
 
     drawn: bool
     """Some row does not simply take the most probable token."""
@@ -29,14 +29,25 @@ class Traits:
     """The most that any row wants reported; None when none wants logprobs."""
 
     @classmethod
-    def of(cls, rows: Sequence[SamplingParams]) -> Traits:
-        """Of the rows of a pass."""
-        wanted = [r.logprobs for r in rows if r.logprobs is not None]
+    def of(cls, params: SamplingParams) -> Traits:
+        """Of one row."""
         return cls(
-            drawn=any(not r.greedy for r in rows),
-            filtered=any(r.filtered and not r.greedy for r in rows),
-            penalized=any(r.penalized for r in rows),
-            biased=any(r.logit_bias for r in rows),
+            drawn=not params.greedy,
+            filtered=params.filtered and not params.greedy,
+            penalized=params.penalized,
+            biased=bool(params.logit_bias),
+            alternatives=params.logprobs,
+        )
+
+    @classmethod
+    def together(cls, kinds: Collection[Traits]) -> Traits:
+        """Of rows of these kinds."""
+        wanted = [kind.alternatives for kind in kinds if kind.alternatives is not None]
+        return cls(
+            drawn=any(kind.drawn for kind in kinds),
+            filtered=any(kind.filtered for kind in kinds),
+            penalized=any(kind.penalized for kind in kinds),
+            biased=any(kind.biased for kind in kinds),
             alternatives=max(wanted, default=None),
         )
 
@@ -57,6 +68,9 @@ class SlotState:
         self.counts = Counts(vocab_size, device)
         self.biases: Biases | None = None
         self.params: dict[int, SamplingParams] = {}
+        self._kinds: dict[int, Traits] = {}
+        self._known_kinds: dict[Traits, Traits] = {}
+        """Equal kinds are one object, so that a step can tell them apart without comparing."""
         self._lines: dict[int, int] = {}
 
     def join(
@@ -77,18 +91,27 @@ class SlotState:
         if params.logit_bias:
             self._biases().set(slot, params.logit_bias)
         self.params[slot] = params
+        kind = Traits.of(params)
+        self._kinds[slot] = self._known_kinds.setdefault(kind, kind)
 
     def leave(self, slot: int) -> None:
         """The row of a slot is over; harmless when there is none."""
         params = self.params.pop(slot, None)
         if params is None:
             return
+        del self._kinds[slot]
         if params.logit_bias:
             self._biases().set(slot, ())
         if slot in self._lines:
             self.counts.give_back(self._lines.pop(slot))
             # A pass that was under way must not count for the line's next owner.
             self._write(self.wholes, slot, (0, 0, 0, 0))
+
+    def traits(self, slots: Iterable[int] | None) -> Traits:
+        """What the rows of these slots need together, or those of all; most are of few kinds."""
+        kinds = self._kinds
+        found = kinds.values() if slots is None else (kinds[s] for s in slots if s in kinds)
+        return Traits.together({id(kind): kind for kind in found}.values())
 
     def advance(self, slots: torch.Tensor, tokens: torch.Tensor, traits: Traits) -> None:
         """Every row has one token more; only what some row needs is kept up."""
