@@ -64,6 +64,8 @@ class Runner:
         if self.graphs is None:
             return
         wanted = self.graphs.prepare(max_rows, max_tokens)
+        if self.adapters.names:
+            wanted = [w._replace(with_adapters=more) for w in wanted for more in (False, True)]
         for number, which in enumerate(wanted):
             progress("warming_up", number / len(wanted), "")
             if not self.graphs.record(which, self.adapters.version):
