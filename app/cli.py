@@ -18,6 +18,7 @@ from app.messages import Language
 from core.errors import AppError, ErrorCode, ErrorInfo, UsageError
 from core.paths import Home
 
+_IF_BUSY = ("refuse", "share", "pause", "wait")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 Command = Callable[[argparse.Namespace, Any, Output], int]
@@ -72,6 +73,7 @@ def build_parser(language: Language) -> argparse.ArgumentParser:
     _add_train(add(commands, "train"), t)
     _add_preview(add(commands, "preview"), t)
     _add_serve(add(commands, "serve"), t)
+    _add_server(add(commands, "server"), add, t)
     _add_runs(add(commands, "runs"), add, t)
     _add_models(add(commands, "models"), add, t)
     _add_queue(add(commands, "queue"), add, t)
@@ -111,7 +113,33 @@ def _add_serve(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None
     parser.add_argument("--adapter", help=t("adapter"))
     parser.add_argument("--host", help=t("host"))
     parser.add_argument("--port", type=int, help=t("port"))
+    parser.add_argument("--if-busy", choices=_IF_BUSY, default="refuse", help=t("if_busy"))
     _add_settings(parser, t)
+
+
+def _add_server(
+    parser: argparse.ArgumentParser,
+    add: Callable[..., argparse.ArgumentParser],
+    t: Callable[[str], str],
+) -> None:
+    from app.commands.server import ACTIONS
+
+    actions = parser.add_subparsers(dest="action", parser_class=_Parser, required=True)
+    for name in ACTIONS:
+        action = add(actions, name, prefix="server.")
+        action.add_argument("run_id", metavar="ID")
+        if name == "self-test":
+            action.add_argument("--seconds", type=float, default=20.0, help=t("server.seconds"))
+            action.add_argument("--prompt-tokens", type=int, default=128, help=t("server.prompt"))
+            action.add_argument("--answer-tokens", type=int, default=32, help=t("server.answer"))
+        elif name == "cancel":
+            action.add_argument("request_id", metavar="REQUEST")
+        elif name == "default":
+            action.add_argument("model", metavar="MODEL")
+        else:
+            action.add_argument("adapter", metavar="ADAPTER", help=t("adapter"))
+            if name == "load":
+                action.add_argument("--name", help=t("name"))
 
 
 def _add_settings(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None:
@@ -261,6 +289,10 @@ def _command(name: str) -> Command:
             from app.commands.queue import queue
 
             return queue
+        case "server":
+            from app.commands.server import server
+
+            return server
         case "keys":
             from app.commands.keys import keys
 

@@ -17,7 +17,7 @@ from core.protocol.commands import (
     SaveCommand,
     SetLearningRateCommand,
 )
-from core.protocol.events import CommandAcknowledged, Event
+from core.protocol.events import CommandAcknowledged
 from core.services import Services
 
 ACTIONS = ("pause", "continue", "save", "rate", "exclude", "rollback")
@@ -30,23 +30,33 @@ def tell(args: argparse.Namespace, services: Services, out: Output) -> int:
     """Send the command and wait for the worker's answer; 1 when it refuses."""
     supervisor = services.supervisor
     supervisor.catch_up(args.run_id)
-    command = _command(args)
-    command_id = supervisor.send(args.run_id, command)
+    command_id = supervisor.send(args.run_id, _command(args))
+    answer = await_answer(services, args.run_id, command_id, out)
+    if answer is None:
+        return 1
+    return say_answer(answer, args.run_id, out, refusal_text(answer.detail, out.language))
+
+
+def await_answer(
+    services: Services, run_id: str, command_id: str, out: Output
+) -> CommandAcknowledged | None:
+    """The worker's answer to a command; None, and said so, when none comes.
+
+    Raises:
+        UsageError: `run.not_alive` when the worker ended instead.
+    """
+    supervisor = services.supervisor
     until = time.monotonic() + _PATIENCE_S
     while time.monotonic() < until:
         for view in supervisor.tick():
-            for event in view.new_events if view.run_id == args.run_id else ():
-                if _answers(event, command_id):
-                    return _say(event, args.run_id, out)  # type: ignore[arg-type]
-        if not supervisor.view(args.run_id).alive:
-            raise UsageError(ErrorCode.RUN_NOT_ALIVE, run_id=args.run_id)
+            for event in view.new_events if view.run_id == run_id else ():
+                if isinstance(event, CommandAcknowledged) and event.in_reply_to == command_id:
+                    return event
+        if not supervisor.view(run_id).alive:
+            raise UsageError(ErrorCode.RUN_NOT_ALIVE, run_id=run_id)
         time.sleep(_TICK_S)
     out.say("no_answer", seconds=round(_PATIENCE_S))
-    return 1
-
-
-def _answers(event: Event, command_id: str) -> bool:
-    return isinstance(event, CommandAcknowledged) and event.in_reply_to == command_id
+    return None
 
 
 def _command(args: argparse.Namespace) -> Command:
@@ -65,7 +75,8 @@ def _command(args: argparse.Namespace) -> Command:
             return RollBackCommand()
 
 
-def _say(event: CommandAcknowledged, run_id: str, out: Output) -> int:
+def say_answer(event: CommandAcknowledged, run_id: str, out: Output, why: str) -> int:
+    """Tell the answer; 1 when it is a refusal."""
     out.object(
         "answer",
         run_id=run_id,
@@ -73,6 +84,5 @@ def _say(event: CommandAcknowledged, run_id: str, out: Output) -> int:
         accepted=event.accepted,
         detail=event.detail,
     )
-    why = refusal_text(event.detail, out.language)
     out.say("accepted" if event.accepted else "refused", detail=why)
     return 0 if event.accepted else 1

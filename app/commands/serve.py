@@ -10,6 +10,7 @@ from typing import Any
 
 from app.commands.follow import Interrupts, follow
 from app.commands.output import Output
+from app.commands.serve_room import let_go_on, make_room
 from app.commands.train import assign, finished, read_spec_file
 from app.messages import phase_text
 from core.config.serve import ServeSpec
@@ -22,8 +23,15 @@ from core.supervisor import RunView
 
 def serve(args: argparse.Namespace, services: Services, out: Output) -> int:
     """Stays until SIGINT or SIGTERM, which drain; 0 then, 1 when the worker failed."""
-    spec = serve_spec(args, services)
-    return serve_and_stay(lambda: services.serve.start(spec), services, out, args.detach)
+    spec, paused = make_room(serve_spec(args, services), args.if_busy, services, out)
+    try:
+        return serve_and_stay(lambda: services.serve.start(spec), services, out, args.detach)
+    finally:
+        if args.detach:
+            for holder in paused:
+                out.say("card_paused_stays", name=holder.name, run_id=holder.run_id)
+        else:
+            let_go_on(paused, services)
 
 
 def serve_and_stay(

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QWidget
 
 from app import messages
 from app.pages.base import AppContext, Page
+from app.pages.deploy_busy import CardQuestion
 from app.pages.train_controls import RunControls
 from app.pages.train_export import ExportDialog
 from app.pages.train_facts import RunFacts
@@ -32,6 +33,7 @@ from core.errors import AppError, ErrorInfo
 from core.protocol.events import LadderRung
 from core.queue import QueueItem
 from core.services.queue import QueueService
+from core.services.serve_arbiter import Conflict, ServeArbiter
 from core.services.train import TrainPlanPreview, TrainService
 from core.supervisor import RunView
 
@@ -51,6 +53,7 @@ class TrainPage(Page):
         self.content.addWidget(self.live, 1)
         self.live.setVisible(False)
         self.run_facts = RunFacts(self)
+        self.question = CardQuestion(ctx, self)
         self.export_dialog: ExportDialog | None = None
         self._error_of = ""
         self._make_actions()
@@ -75,6 +78,7 @@ class TrainPage(Page):
         self.live.rung_chosen.connect(self._take_rung)
         self.live.remedy_chosen.connect(self._apply_remedy)
         self.model.refused.connect(self._say_refused)
+        self.question.failed.connect(self.show_error)
         self.new_button.clicked.connect(self.show_form)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -190,16 +194,32 @@ class TrainPage(Page):
         self.start_button.setEnabled(False)
         self.set_facts(self.tr("Checking the model and the data …"))
         service = self.ctx.services.train
+        arbiter = self.ctx.services.arbiter
         self.ctx.background.run(
-            self, lambda: _checked(service, spec), self._start_checked, self._could_not_check
+            self,
+            lambda: _checked_with_card(service, arbiter, spec),
+            lambda found: self._start_checked(*found),
+            self._could_not_check,
         )
 
-    def _start_checked(self, found: TrainPlanPreview | AppError) -> None:
+    def _start_checked(
+        self, found: TrainPlanPreview | AppError, conflict: Conflict | None = None
+    ) -> None:
         self.start_button.setEnabled(True)
         self._refresh()
         if isinstance(found, AppError):
             self.form.show_problems(found)
-            return
+        elif conflict is None:
+            self._begin(found)
+        else:  # an API is on the card: the user says what becomes of it
+            self.question.ask(
+                conflict,
+                start=lambda _changes: self._begin(found),
+                wait=lambda: self._queue(found.spec, alone=True),
+                for_training=True,
+            )
+
+    def _begin(self, found: TrainPlanPreview) -> None:
         try:
             self.model.follow(self.ctx.services.train.start(found.spec, found))
         except AppError as e:
@@ -207,14 +227,14 @@ class TrainPage(Page):
             return
         self._show_live()
 
-    def _queue(self, spec: TrainSpec) -> None:
+    def _queue(self, spec: TrainSpec, *, alone: bool = False) -> None:
         """Check it now, so that it does not fail in the night, and let it wait for a card."""
         self.error_card.clear()
         self.queue_button.setEnabled(False)
         self.set_facts(self.tr("Checking the model and the data …"))
         service = self.ctx.services.queue
         self.ctx.background.run(
-            self, lambda: _queued(service, spec), self._queued, self._could_not_check
+            self, lambda: _queued(service, spec, alone), self._queued, self._could_not_check
         )
 
     def _queued(self, found: QueueItem | AppError) -> None:
@@ -348,10 +368,10 @@ def _text(value: object) -> str | None:
     return str(value) if value else None
 
 
-def _queued(service: QueueService, spec: TrainSpec) -> QueueItem | AppError:
+def _queued(service: QueueService, spec: TrainSpec, alone: bool) -> QueueItem | AppError:
     """The entry, or all that is wrong with the spec."""
     try:
-        return service.add(spec)
+        return service.add(spec, alone=alone)
     except AppError as e:
         return e
 
@@ -362,3 +382,13 @@ def _checked(service: TrainService, spec: TrainSpec) -> TrainPlanPreview | AppEr
         return service.prepare(spec)
     except AppError as e:
         return e
+
+
+def _checked_with_card(
+    service: TrainService, arbiter: ServeArbiter, spec: TrainSpec
+) -> tuple[TrainPlanPreview | AppError, Conflict | None]:
+    """The same, and the API that holds the card, if one does."""
+    plan = _checked(service, spec)
+    if isinstance(plan, AppError):
+        return plan, None
+    return plan, arbiter.before_training(plan.spec, plan.memory.total_gib if plan.memory else None)

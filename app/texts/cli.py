@@ -82,6 +82,28 @@ CLI: dict[str, Words] = {
     "models.add": Words("remember a model folder; nothing is copied", "登记模型文件夹（不复制）"),
     "models.fetch": Words("fetch a model of the catalog", "获取目录中的模型"),
     "models.verify": Words("check a model's files", "校验模型文件"),
+    "server": Words("ask something of an API that runs", "向正在运行的 API 服务下达命令"),
+    "server.self-test": Words(
+        "measure what this machine can hold; the first request of a client ends it",
+        "测量本机能承受的负载；一旦有客户端请求即结束",
+    ),
+    "server.cancel": Words("end one open request", "结束一个未完成的请求"),
+    "server.load": Words("load an adapter; no request is dropped", "加载适配器；不丢弃任何请求"),
+    "server.unload": Words(
+        "unload an adapter when its open requests are done", "处理完未完成的请求后卸载适配器"
+    ),
+    "server.default": Words(
+        "the model that answers requests that name none", "未指定模型的请求由哪个模型应答"
+    ),
+    "server.seconds": Words("how long to measure", "测量时长（秒）"),
+    "server.prompt": Words("tokens of each question", "每个问题的 token 数"),
+    "server.answer": Words("tokens of each answer", "每个回答的 token 数"),
+    "if_busy": Words(
+        "when a training is on the card: refuse; share what is left; pause it until the API ends; "
+        "wait until it has ended",
+        "显卡上有训练时：refuse 拒绝；share 使用剩余部分；pause 暂停训练直到 API 结束；"
+        "wait 等待训练结束",
+    ),
     "keys": Words("API keys for other programs and people", "供其他程序和他人使用的 API 密钥"),
     "keys.list": Words("the keys that exist, and what they did", "列出现有密钥及其使用情况"),
     "keys.add": Words(
@@ -225,6 +247,32 @@ CLI: dict[str, Words] = {
         "last used {date}, {tokens} tokens today", "最近使用 {date}，今天 {tokens} 个 token"
     ),
     "key_unused": Words("never used", "从未使用"),
+    "card_shared": Words(
+        "{name} is training on this card: conversations are limited to {context} tokens and "
+        "{batch} at a time.",
+        "{name} 正在这张显卡上训练：对话限制为 {context} 个 token，同时最多 {batch} 个。",
+    ),
+    "card_pausing": Words(
+        "Pausing {name}; it goes on when the API ends.", "正在暂停 {name}；API 结束后会继续训练。"
+    ),
+    "card_waiting": Words(
+        "Waiting until {name} has ended. Ctrl-C gives up.", "正在等待 {name} 结束。按 Ctrl-C 放弃。"
+    ),
+    "card_paused_stays": Words(
+        "{name} stays paused:  deepdeck runs continue {run_id}",
+        "{name} 保持暂停：deepdeck runs continue {run_id}",
+    ),
+    "self_test_rate": Words(
+        "{rate} requests/s: {answered} answered, {refused} refused, P99 {p99} ms",
+        "每秒 {rate} 个请求：回答 {answered} 个，拒绝 {refused} 个，P99 {p99} 毫秒",
+    ),
+    "self_test_done": Words(
+        "This machine holds {rate} requests a second with {prompt} tokens in, {answer} out. "
+        "Its bandwidth and arithmetic would allow {physics}.",
+        "本机每秒可承受 {rate} 个请求（输入 {prompt}、输出 {answer} token），"
+        "理论上限为 {physics}。",
+    ),
+    "self_test_failed": Words("The test ended early: {detail}", "自测提前结束：{detail}"),
     "queued": Words(
         "{name} waits in the queue as {item_id}.", "{name} 已加入队列，条目 {item_id}。"
     ),
