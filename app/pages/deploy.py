@@ -19,7 +19,13 @@ from app.pages.deploy_words import refused_reason
 from app.texts.refusals import refusal_text
 from app.theme.tokens import Tone
 from app.viewmodels.chat import ApiFailed
-from app.viewmodels.serve import ServeModel, adapters_of, find_model, remembered_request
+from app.viewmodels.serve import (
+    ServeModel,
+    adapters_of,
+    conversation_of,
+    find_model,
+    remembered_request,
+)
 from app.widgets.buttons import Button
 from app.widgets.copy_field import copied_text, copy_text
 from app.widgets.status_chip import STATUS_TONES, StatusChip
@@ -366,7 +372,10 @@ class DeployPage(Page):
         except ApiFailed:
             self._say_forgotten()
             return
-        self.ctx.navigate("chat", run_id=run_id, messages=found["messages"], request=found)
+        if messages_of := conversation_of(found):
+            self.ctx.navigate("chat", run_id=run_id, messages=messages_of, request=found)
+        else:
+            self._say_forgotten()
 
     def _say_forgotten(self) -> None:
         self.ctx.notify(self.tr("The server does not remember this request any more."), "neutral")

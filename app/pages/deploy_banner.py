@@ -9,7 +9,6 @@ from PySide6.QtWidgets import QWidget
 
 from app import messages
 from app.i18n import LanguageManager
-from app.pages.deploy_words import engine_reason
 from app.text import duration_text, percent_text
 from app.viewmodels.serve import ServeModel
 from app.widgets.notice_card import NoticeCard
@@ -88,8 +87,11 @@ class ServerBanner(NoticeCard):
         )
         told = self.tr("Open requests were told; new ones get 503 with Retry-After meanwhile.")
         language = LanguageManager.current().language
-        reason = engine_reason(engine.reason, language)
-        self.set_texts(heading, reason, " ".join((self._attempt(view, engine), told)).strip())
+        reason = ""
+        if engine.reason:
+            reason = self.tr("What it said: {reason}").format(reason=engine.reason)
+        hint = messages.sentences_text((self._attempt(view, engine), told), language)
+        self.set_texts(heading, reason, hint)
         self.bar.setVisible(not given_up)
         self.bar.set_fraction(_share_waited(engine))
 
@@ -103,7 +105,7 @@ class ServerBanner(NoticeCard):
         said = self.tr("Attempt {n} of {most}.").format(n=max(1, engine.attempt), most=most or "∞")
         if left > 0:
             wait = self.tr("Next try in {time}.").format(time=duration_text(left))
-            return f"{said} {wait}"
+            return messages.sentences_text((said, wait), LanguageManager.current().language)
         return said
 
     def _show_stop(self, view: RunView) -> None:

@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QButtonGroup, QDialog, QHBoxLayout, QRadioButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QDialog,
+    QHBoxLayout,
+    QRadioButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
+from app import messages
+from app.i18n import LanguageManager
 from app.pages.base import AppContext
 from app.widgets.buttons import Button
 from app.widgets.card import Card
@@ -41,6 +51,7 @@ class BusyDialog(QDialog):
         self.cancel_button = Button()
         self._lay_out()
         self._fill()
+        self.resize(_WIDTH_PX, self.heightForWidth(_WIDTH_PX))
         self.go_button.clicked.connect(self._go)
         self.cancel_button.clicked.connect(self.reject)
 
@@ -62,6 +73,7 @@ class BusyDialog(QDialog):
             self.buttons[choice] = button
             self.helps[choice] = explanation
             card.body.setSpacing(2)
+            card.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
             card.body.addWidget(button)
             card.body.addWidget(label(explanation, "muted", wrap=True))
             column.addWidget(card)
@@ -71,6 +83,7 @@ class BusyDialog(QDialog):
         row.addWidget(self.cancel_button)
         row.addWidget(self.go_button)
         column.addSpacing(4)
+        column.addStretch(1)
         column.addLayout(row)
 
     @property
@@ -123,7 +136,7 @@ class BusyDialog(QDialog):
                     n=f"{found.needed_gib:.1f}"
                 )
             )
-        return " ".join(parts)
+        return messages.sentences_text(parts, LanguageManager.current().language)
 
     def _texts(self) -> dict[Choice, tuple[str, str]]:
         return self._training_texts() if self._training else self._server_texts()

@@ -11,6 +11,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.i18n import LanguageManager
+from app.pages.deploy_words import choice_reasons
 from app.theme.fonts import monospace_font
 from app.viewmodels.serve_snippets import NAMES, SNIPPETS, Access, SnippetId, masked, snippet
 from app.widgets.buttons import Button
@@ -42,15 +44,27 @@ class AccessCard(Card):
             "model": FormRow(self.model_box),
         }
         self.keys_button = Button(icon_name="key-chain-variant")
+        self.why = label("", "muted", wrap=True)
+        self._why_title = label("", "section")
         for row in self.rows.values():
             self.body.addWidget(row)
         self.body.addWidget(self.keys_button, 0, Qt.AlignmentFlag.AlignLeft)
+        self.body.addSpacing(4)
+        self.body.addWidget(self._why_title)
+        self.body.addWidget(self.why)
         self.body.addStretch(1)
         self.setMaximumWidth(_ACCESS_WIDTH)
         self.keys_button.clicked.connect(self.keys_asked)
 
+    def show_reasons(self, reasons: str) -> None:
+        """Why this engine runs it in this precision."""
+        self.why.setText(reasons)
+        for widget in (self.why, self._why_title):
+            widget.setVisible(bool(reasons))
+
     def retranslate(self) -> None:
         """All texts."""
+        self._why_title.setText(self.tr("Why it runs like this"))
         self.set_title(self.tr("Address and key"))
         self.rows["address"].set_texts(
             self.tr("Address"),
@@ -80,7 +94,7 @@ class SnippetCard(Card):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self._access: Access | None = None
-        self.tabs = TabRow(list(SNIPPETS), _ICONS)
+        self.tabs = TabRow(list(SNIPPETS), _ICONS, flows=True)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setFont(monospace_font())
@@ -178,6 +192,8 @@ class ConnectView(QWidget):
         self.access.address.set_text(f"{state.ready.url}/v1")
         self.access.key.set_text(key)
         self._offer_models(state)
+        language = LanguageManager.current().language
+        self.access.show_reasons(choice_reasons(state.ready, language))
         self._fill()
 
     def _offer_models(self, state: RunState) -> None:

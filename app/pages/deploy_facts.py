@@ -19,8 +19,8 @@ class ServerFacts(QObject):
             return [str(view.document.get("name") or "")]
         return [
             view.state.default_model or ready.model_id,
+            f"{ready.url}/v1",
             f"{ready.device} {ready.precision or ready.dtype}",
             self.tr("{engine} engine").format(engine=_ENGINES.get(ready.engine, ready.engine)),
             self.tr("{n} tokens of context").format(n=f"{ready.max_context_tokens:,}"),
-            f"{ready.url}/v1",
         ]

@@ -104,7 +104,7 @@ class DeployFieldTexts(QObject):
                 self.tr("A chat that goes on, or a system prompt that all share, is read once."),
             ),
             "cuda_graphs": FieldWords(
-                self.tr("Record the card's steps (CUDA graphs)"),
+                self.tr("CUDA graphs"),
                 self.tr("Faster answers for a few seconds more at the start."),
             ),
             "merge_adapter": FieldWords(

@@ -255,7 +255,7 @@ class ServerFigures(QWidget):
             "errors": self.tr("Errors"),
             "ttft": self.tr("First token, P50"),
             "speed": self.tr("Speed of all answers"),
-            "queue": self.tr("Load"),
+            "queue": self.tr("Requests now"),
             "cache": self.tr("Conversation memory (KV cache)"),
         }
         for name, caption in captions.items():

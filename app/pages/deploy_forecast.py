@@ -8,6 +8,8 @@ from typing import Any
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from app import messages
+from app.i18n import LanguageManager
 from app.pages.base import AppContext
 from app.text import percent_text
 from app.widgets.buttons import Button
@@ -182,7 +184,7 @@ class ForecastCard(Card):
                 short=short,
                 n=f"{_SHORT_CHAT_TOKENS:,}",
             )
-        return f"{room} {chats}"
+        return messages.sentences_text((room, chats), LanguageManager.current().language)
 
     def _where(self, plan: ServePlan) -> str:
         room = plan.room

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.pages.base import AppContext
@@ -26,6 +27,8 @@ from core.services.serve import check_address
 
 _PORTS_TO_TRY = 20
 _SIDE_PX = 300
+_NARROW_SIDE_PX = 236
+_NARROW_PX = 860
 _WIDTH_PX = 900
 
 
@@ -87,6 +90,13 @@ class DeployForm(QWidget):
         row.addWidget(holder, 1000)
         row.addLayout(side)
         row.addStretch(1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Less room for what stands beside the fields in a narrow window."""
+        super().resizeEvent(event)
+        width = _NARROW_SIDE_PX if self.width() < _NARROW_PX else _SIDE_PX
+        for beside in (self.forecast, self.about):
+            beside.setFixedWidth(width)
 
     def _connect(self) -> None:
         self.what.model_box.currentIndexChanged.connect(self._model_changed)

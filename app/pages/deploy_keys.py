@@ -32,8 +32,9 @@ from core.api_keys import ApiKey
 from core.errors import AppError
 from core.services.serve_keys import KeyInfo, ServeKeysService
 
-_SIZE = (820, 560)
+_SIZE = (880, 560)
 _ROW_PX = 30
+_LIMITS = 3
 _ENDS_DAYS = (0, 7, 30, 90, 365)
 
 
@@ -95,7 +96,8 @@ class KeysDialog(QDialog):
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(_ROW_PX)
         header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(_LIMITS, QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
 
     def _lay_out(self) -> None:

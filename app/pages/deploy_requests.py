@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from app.models.request_table import COLUMNS, RequestRow, RequestTableModel, rows_of
@@ -17,6 +17,9 @@ from core.runlog.state import RunState
 _ROW_PX = 28
 _MEASURED_ROWS = 30
 _STRETCHED = ("model", "state")
+_NARROW_PX = 860
+_LEFT_OUT = ("queue", "speed", "model")
+"""Columns that a narrow window does without."""
 
 
 class RequestsCard(Card):
@@ -77,6 +80,12 @@ class RequestsCard(Card):
         self.table.selectionModel().selectionChanged.connect(self._show_buttons)
         self.rows.dataChanged.connect(self._show_buttons)
         self.table.installEventFilter(self)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fewer columns where all would be cut."""
+        super().resizeEvent(event)
+        for name in _LEFT_OUT:
+            self.table.setColumnHidden(COLUMNS.index(name), self.width() < _NARROW_PX)
 
     # what is shown
 

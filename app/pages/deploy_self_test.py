@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app import messages
 from app.i18n import LanguageManager
 from app.pages.deploy_words import refused_reason
 from app.viewmodels.serve_targets import TARGET_P99_MS, TARGET_QPS
@@ -25,6 +26,8 @@ from core.runlog.state import RunState
 
 SECONDS = 20.0
 _ROW_PX = 28
+_WIDE = (3, 4, 6)
+"""Columns with two figures, or with words."""
 
 
 class SelfTestCard(Card):
@@ -72,6 +75,8 @@ class SelfTestCard(Card):
         self.table.verticalHeader().setDefaultSectionSize(_ROW_PX)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        for column in _WIDE:
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setHighlightSections(False)
         self.table.setMinimumHeight(150)
 
@@ -131,7 +136,7 @@ class SelfTestCard(Card):
             )
         if test is not None and test.phase == "failed":
             return self.tr("The test ended early: {reason}").format(
-                reason=refused_reason(test.detail, language)
+                reason=self._why_ended(test.detail)
             )
         if self._busy:
             if test is None or test.phase != "running" or not test.rate_qps:
@@ -140,6 +145,13 @@ class SelfTestCard(Card):
                 rate=f"{test.rate_qps:.1f}"
             )
         return ""
+
+    def _why_ended(self, detail: str) -> str:
+        return {
+            "requests are open": self.tr("requests are open; try again when it is quiet."),
+            "a request came": self.tr("a client asked for something, and goes first."),
+            "the memory is short": self.tr("the memory became short."),
+        }.get(detail, detail)
 
     def _verdict(self, done: ServeSelfTest, rates: list[ServeSelfTest]) -> str:
         workload = self.tr("{prompt} tokens in, {answer} out").format(
@@ -156,7 +168,7 @@ class SelfTestCard(Card):
         ).format(rate=_rate(done.sustained_qps), target=f"{TARGET_P99_MS:g}", workload=workload)
         if done.sustained_qps >= TARGET_QPS:
             reached = self.tr("The target of {n} is reached.").format(n=f"{TARGET_QPS:g}")
-            return f"{said} {reached}"
+            return messages.sentences_text((said, reached), LanguageManager.current().language)
         return said
 
     def _physics(self, done: ServeSelfTest) -> str:
@@ -180,7 +192,7 @@ class SelfTestCard(Card):
                     n=f"{done.one_stream_tokens_per_second:,.0f}"
                 )
             )
-        return " ".join(parts)
+        return messages.sentences_text(parts, LanguageManager.current().language)
 
     def _fill(self, rates: list[ServeSelfTest]) -> None:
         self.table.setVisible(bool(rates))
@@ -220,8 +232,8 @@ class SelfTestCard(Card):
         self.set_title(self.tr("What can this machine hold?"))
         self.about.setText(
             self.tr(
-                "The server asks itself for {n} seconds at rising rates, with random arrivals as "
-                "many people would make them. Clients are served meanwhile, but slower."
+                "The server asks itself for {n} seconds at rising rates, arriving at random as many "
+                "people's would. Nobody is disturbed: the first request of a client ends it."
             ).format(n=f"{SECONDS:g}")
         )
         tokens = self.tr("tokens")

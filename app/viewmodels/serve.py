@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -270,13 +268,6 @@ def find_model(models: Iterable[ModelInfo], wanted: str) -> ModelInfo | None:
     return None
 
 
-def curl_line(url: str, key: str, model: str) -> str:
-    """A command line for bash that asks the API a question."""
-    question = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
-    words = ["curl", f"{url}/v1/chat/completions", "-H", f"Authorization: Bearer {key}"]
-    return shlex.join([*words, "-H", "Content-Type: application/json", "-d", json.dumps(question)])
-
-
 async def remembered_request(url: str, key: str, request_id: str) -> dict[str, Any]:
     """A request with its messages, as long as the server remembers it.
 
@@ -296,6 +287,34 @@ async def remembered_request(url: str, key: str, request_id: str) -> dict[str, A
             found = response.json()
     except (httpx.HTTPError, ValueError) as e:
         raise ApiFailed(str(e) or type(e).__name__) from e
-    if not isinstance(found, dict) or not isinstance(found.get("messages"), list):
-        raise ApiFailed("no messages")
+    return found if isinstance(found, dict) else {}
+
+
+def conversation_of(remembered: dict[str, Any]) -> list[dict[str, str]]:
+    """The messages of a remembered request and its first answer, as the chat shows them.
+
+    A completion's prompt stands as one question; other parts than text are left out.
+    """
+    body = remembered.get("request")
+    asked = body if isinstance(body, dict) else {}
+    found = [
+        {"role": str(m.get("role") or "user"), "content": _text_of(m.get("content"))}
+        for m in asked.get("messages") or ()
+        if isinstance(m, dict)
+    ]
+    if not found and (prompt := _text_of(asked.get("prompt") or asked.get("input"))):
+        found = [{"role": "user", "content": prompt}]
+    answers = [a for a in remembered.get("answers") or () if isinstance(a, dict)]
+    if found and answers:
+        found.append({"role": "assistant", **{str(k): str(v) for k, v in answers[0].items()}})
     return found
+
+
+def _text_of(content: object) -> str:
+    """The text of a message: a string, or a list whose text parts count."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = (p.get("text") if isinstance(p, dict) else p for p in content)
+    return "".join(p for p in parts if isinstance(p, str))

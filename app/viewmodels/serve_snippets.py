@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-from app.viewmodels.serve import QUESTION, curl_line
+from app.viewmodels.serve import QUESTION
 
 SnippetId = Literal["curl", "python", "javascript", "langchain", "open_webui", "dify", "cline"]
 SNIPPETS: tuple[SnippetId, ...] = (
@@ -59,7 +60,14 @@ def in_container(url: str) -> str:
 
 
 def _curl(a: Access) -> str:
-    return curl_line(a.url, a.key, a.model)
+    question = {"model": a.model, "messages": [{"role": "user", "content": QUESTION}]}
+    parts = [
+        f"curl {shlex.quote(a.base + '/chat/completions')}",
+        f"-H {shlex.quote('Authorization: Bearer ' + a.key)}",
+        "-H 'Content-Type: application/json'",
+        f"-d {shlex.quote(json.dumps(question))}",
+    ]
+    return " \\\n  ".join(parts) + "\n"
 
 
 def _python(a: Access) -> str:

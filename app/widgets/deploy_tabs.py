@@ -7,14 +7,25 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QWidget
 
 from app.widgets.buttons import Button
+from app.widgets.flow_row import FlowRow
 
 
 class TabRow(QWidget):
-    """`chosen` carries the key of a view; left and right arrows go through them."""
+    """`chosen` carries the key of a view; left and right arrows go through them.
+
+    With `flows` the row goes on in the next line where it is too long.
+    """
 
     chosen = Signal(str)
 
-    def __init__(self, keys: list[str], icons: list[str], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        keys: list[str],
+        icons: list[str],
+        parent: QWidget | None = None,
+        *,
+        flows: bool = False,
+    ) -> None:
         super().__init__(parent)
         self.buttons = {
             key: Button(kind="tab", icon_name=name) for key, name in zip(keys, icons, strict=True)
@@ -23,13 +34,20 @@ class TabRow(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
+        flow = FlowRow(4)
+        if flows:
+            row.addWidget(flow, 1)
         for key, button in self.buttons.items():
             button.setCheckable(True)
             button.toggled.connect(lambda on, k=key, b=button: self._toggled(k, b, on))
             button.installEventFilter(self)
             self._group.addButton(button)
-            row.addWidget(button)
-        row.addStretch(1)
+            if flows:
+                flow.add(button)
+            else:
+                row.addWidget(button)
+        if not flows:
+            row.addStretch(1)
         self.end = QHBoxLayout()
         """At the right of the row."""
         row.addLayout(self.end)

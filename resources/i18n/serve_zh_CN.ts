@@ -4,6 +4,10 @@
     <context>
         <name>AccessCard</name>
         <message>
+            <source>Why it runs like this</source>
+            <translation>选择依据</translation>
+        </message>
+        <message>
             <source>Address and key</source>
             <translation>地址与密钥</translation>
         </message>
@@ -106,7 +110,7 @@
         </message>
         <message>
             <source>Load</source>
-            <translation type="unfinished">负载</translation>
+            <translation>加载</translation>
         </message>
         <message>
             <source>Folder…</source>
@@ -543,8 +547,8 @@
             <translation>持续的对话或共用的系统提示词只需读取一次。</translation>
         </message>
         <message>
-            <source>Record the card's steps (CUDA graphs)</source>
-            <translation>录制显卡步骤（CUDA 图）</translation>
+            <source>CUDA graphs</source>
+            <translation>CUDA 图</translation>
         </message>
         <message>
             <source>Faster answers for a few seconds more at the start.</source>
@@ -1105,7 +1109,7 @@
         </message>
         <message>
             <source>The key on the page is yours. Give each other program one of its own: it can be limited, ends by itself, and can be revoked without disturbing the others.</source>
-            <translation>页面上的密钥供您自己使用。请为其他程序分别创建密钥：可限额、可自动过期，撤销时不影响其他程序。</translation>
+            <translation>页面上的密钥供您自己使用。请为其他程序分别创建密钥：可限额、可自动过期，吊销时不影响其他程序。</translation>
         </message>
         <message>
             <source>No further keys yet.</source>
@@ -1121,7 +1125,7 @@
         </message>
         <message>
             <source>Revoke</source>
-            <translation>撤销</translation>
+            <translation>吊销</translation>
         </message>
         <message>
             <source>Requests with it are refused within a second</source>
@@ -1395,6 +1399,18 @@
             <translation>正在以每秒 {rate} 个请求施压…</translation>
         </message>
         <message>
+            <source>requests are open; try again when it is quiet.</source>
+            <translation>有未完成的请求，请在空闲时重试。</translation>
+        </message>
+        <message>
+            <source>a client asked for something, and goes first.</source>
+            <translation>有客户端发来请求，优先处理。</translation>
+        </message>
+        <message>
+            <source>the memory became short.</source>
+            <translation>内存不足。</translation>
+        </message>
+        <message>
             <source>{prompt} tokens in, {answer} out</source>
             <translation>输入 {prompt} / 输出 {answer} token</translation>
         </message>
@@ -1435,8 +1451,8 @@
             <translation>本机能承受多少？</translation>
         </message>
         <message>
-            <source>The server asks itself for {n} seconds at rising rates, with random arrivals as many people would make them. Clients are served meanwhile, but slower.</source>
-            <translation>服务器在 {n} 秒内以逐步升高的速率向自己发出请求，到达时间随机，模拟多人使用。期间仍为客户端服务，但会变慢。</translation>
+            <source>The server asks itself for {n} seconds at rising rates, arriving at random as many people's would. Nobody is disturbed: the first request of a client ends it.</source>
+            <translation>服务器在 {n} 秒内以逐步升高的速率向自己发出请求，到达时间随机，模拟多人使用。不会影响任何人：一旦有客户端请求，自测即结束。</translation>
         </message>
         <message>
             <source>tokens</source>
@@ -1532,6 +1548,10 @@
         <message>
             <source>Open requests were told; new ones get 503 with Retry-After meanwhile.</source>
             <translation>已告知未完成的请求；期间新请求会收到带 Retry-After 的 503。</translation>
+        </message>
+        <message>
+            <source>What it said: {reason}</source>
+            <translation>引擎信息：{reason}</translation>
         </message>
         <message>
             <source>It was tried {n} times. Stop, change the settings, start again.</source>
@@ -1708,8 +1728,8 @@
             <translation>总生成速度</translation>
         </message>
         <message>
-            <source>Load</source>
-            <translation type="unfinished">负载</translation>
+            <source>Requests now</source>
+            <translation>当前请求</translation>
         </message>
         <message>
             <source>Conversation memory (KV cache)</source>

@@ -29,7 +29,8 @@ SAME_IN_CHINESE = re.compile(
         DeepDeck(\s[\w.]+)? | DeepDeck\sStarter | SmolLM2.* | deepdeck[-\w]* | English | Qt | Python
         | PyTorch | API(\sv?\d)? | CPU\s.* | GPU\s.* | LlamaForCausalLM | Apache-2\.0 | LicenseRef.*
         | bf16 | fp16 | fp32 | auto | safetensors | gguf | LoRA | AdamW | QPS | HTTP | JSON | CSV
-        | PNG | SVG | TTFT | P50 | P99 | EMA | MFU
+        | PNG | SVG | TTFT | P50 | P99 | EMA | MFU | vLLM | llama\.cpp | transformers | tok/s | curl
+        | JavaScript | LangChain | Open\sWebUI | Dify | Cline
         | Debian.* | Ubuntu.* | AMD.* | Intel.* | curl.* | Bearer.*
         | https?://.* | [~/.][\w/.~-]* | [\d\s.,:/%×+–•∞○●▲■-]* (GiB|MiB|KiB|B|M|K|s|ms|°C|tok/s)?
         | [a-z]+(_[a-z]+)+ | q_proj.* | [A-Z]
