@@ -33,7 +33,15 @@ except ImportError:  # an older Triton
 
     _HAS_WAIT = False
 
-__all__ = ["gdc_launch_dependents", "gdc_wait", "launch", "overlaps", "processors", "shared_bytes"]
+__all__ = [
+    "gdc_launch_dependents",
+    "gdc_wait",
+    "launch",
+    "overlaps",
+    "processors",
+    "shared_bytes",
+    "stages_for",
+]
 
 _HOPPER = 9
 
@@ -70,3 +78,8 @@ def shared_bytes(device: torch.device) -> int:
         return 1 << 20
     properties = torch.cuda.get_device_properties(device)
     return int(getattr(properties, "shared_memory_per_block_optin", 48 << 10))
+
+
+def stages_for(step_bytes: int, device: torch.device, most: int = 4) -> int:
+    """Steps of a loop, `step_bytes` of tiles each, that may be loaded ahead: up to `most`."""
+    return max(1, min(most, int(0.8 * shared_bytes(device)) // step_bytes))

@@ -10,9 +10,14 @@ import torch
 import triton
 import triton.language as tl
 
-from workers.serve.native.ops.triton_launch import gdc_launch_dependents, gdc_wait, launch
+from workers.serve.native.ops.triton_launch import (
+    gdc_launch_dependents,
+    gdc_wait,
+    launch,
+    stages_for,
+)
 
-FMA_ROWS = 2
+FMA_ROWS = 1
 ROWS = 64
 
 
@@ -92,16 +97,18 @@ def linear_int8(
     x = x.contiguous()
     if rows <= FMA_ROWS:
         block_k = min(4096 if deep <= 4096 else 2048, triton.next_power_of_2(deep))
-        block_n = max(1, 8192 // block_k) if deep <= 4096 else 2
+        block_n = 8192 // block_k if deep <= 4096 else 2
         _few_rows[(triton.cdiv(wide, block_n),)](
             x, weight, scale, added, out, wide, deep, rows, triton.next_power_of_2(rows), block_n,
             block_k, bias is not None, **launch(x), num_warps=4,
         )  # fmt: skip
     else:
         lines = max(16, triton.next_power_of_2(rows))
+        step = 256 if lines < 64 else 128
         _some_rows[(triton.cdiv(wide, 32),)](
-            x, weight, scale, added, out, rows, wide, deep, lines, 32, 256 if lines < 32 else 128,
-            bias is not None, **launch(x), num_warps=4, num_stages=4 if lines < 32 else 3,
+            x, weight, scale, added, out, rows, wide, deep, lines, 32, step, bias is not None,
+            **launch(x), num_warps=4,
+            num_stages=stages_for((2 * lines + 32) * step, x.device),
         )  # fmt: skip
     return out
 

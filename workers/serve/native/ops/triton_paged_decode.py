@@ -136,7 +136,7 @@ def decode(
     splits = pieces(batch.rows * kv_heads, batch.page_table.shape[1] * page, q.device)
     group = heads // kv_heads
     rows = max(16, triton.next_power_of_2(group))
-    block, stages = _tile(width, q.element_size(), shared_bytes(q.device))
+    block, stages, warps = _tile(width, q.element_size(), shared_bytes(q.device))
     parts = tops = out
     if splits > 1:
         parts = q.new_empty(batch.rows, heads, splits, width, dtype=torch.float32)
@@ -144,7 +144,7 @@ def decode(
     _pieces[(kv_heads, batch.rows, splits)](
         q, keys, values, batch.page_table, batch.context_lens, batch.query_starts, out, parts,
         tops, scale, batch.page_table.stride(0), heads, kv_heads, group, width, page, splits, rows,
-        block, LEAST, **launch(q), num_warps=4, num_stages=stages,
+        block, LEAST, **launch(q), num_warps=warps, num_stages=stages,
     )  # fmt: skip
     if splits > 1:
         join(parts, tops, batch, out, block)
@@ -184,9 +184,9 @@ def pieces(programs: int, longest: int, device: torch.device) -> int:
     return max(1, min(max(wanted, fair), most))
 
 
-def _tile(width: int, item_bytes: int, shared: int) -> tuple[int, int]:
-    """Tokens a step and steps loaded ahead, so that keys and values fit into shared memory."""
-    for block, stages in ((64, 3), (64, 2), (32, 3), (32, 2), (32, 1)):
+def _tile(width: int, item_bytes: int, shared: int) -> tuple[int, int, int]:
+    """Tokens a step, steps loaded ahead, warps: keys and values fit into shared memory."""
+    for block, stages in ((64, 2), (32, 2), (32, 1)):
         if 2 * block * width * item_bytes * stages <= 0.8 * shared:
-            return block, stages
-    return 16, 1
+            return block, stages, 4
+    return 16, 1, 4

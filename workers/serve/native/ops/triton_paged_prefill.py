@@ -20,6 +20,10 @@ from workers.serve.native.ops.triton_launch import (
 )
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
+_LONG = 768
+"""New tokens from which a prompt's tiles are large."""
+_MOST_BYTES = 160 << 10
+"""Of shared memory a program; more would not fit into the registers."""
 
 
 @triton.jit
@@ -128,21 +132,23 @@ def prefill(
     tokens, heads, width = q.shape
     _, page, kv_heads, _ = keys.shape
     group = heads // kv_heads
-    lines, block, warps, stages = _tile(width, q.element_size(), shared_bytes(q.device))
+    lines, block, stages = _tile(
+        width * q.element_size(), shared_bytes(q.device), group, batch.max_query
+    )
     a_tile = max(1, lines // group)
     _prefill[(tokens // a_tile + batch.rows, kv_heads)](
         q, keys, values, batch.page_table, batch.context_lens, batch.query_starts, out, scale,
         batch.page_table.stride(0), batch.rows, heads, kv_heads, group, width, page,
-        triton.next_power_of_2(batch.rows), lines, a_tile, block, **launch(q), num_warps=warps,
-        num_stages=stages,
+        triton.next_power_of_2(batch.rows), lines, a_tile, block, **launch(q), num_stages=stages,
+        num_warps=8 if width > 128 else 4,
     )  # fmt: skip
 
 
-def _tile(width: int, item_bytes: int, shared: int) -> tuple[int, int, int, int]:
-    """Lines of queries, tokens a step, warps, steps loaded ahead, by what shared memory holds."""
-    for lines, block, warps, stages in (
-        (128, 64, 8, 3), (128, 64, 8, 2), (64, 64, 4, 2), (64, 32, 4, 2), (32, 32, 4, 1),
-    ):  # fmt: skip
-        if (lines + 2 * block * stages) * width * item_bytes <= 0.9 * shared:
-            return lines, block, warps, stages
-    return 16, 16, 4, 1
+def _tile(row_bytes: int, shared: int, group: int, longest: int) -> tuple[int, int, int]:
+    """Lines of queries, tokens a step, steps loaded ahead: best on an H200, 2026-11-24."""
+    long = longest > _LONG
+    best = (64 if group == 1 and not long else 128, 32 if group > 1 and not long else 64, 3)
+    for lines, block, stages in (best, (64, 64, 2), (64, 32, 2), (32, 32, 1)):
+        if (lines + 2 * block * stages) * row_bytes <= min(0.9 * shared, _MOST_BYTES):
+            return lines, block, stages
+    return 16, 16, 1

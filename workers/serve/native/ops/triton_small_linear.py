@@ -18,12 +18,17 @@ from workers.serve.native.ops.triton_launch import (
     gdc_wait,
     launch,
     processors,
+    stages_for,
 )
 
-FMA_ROWS = 4
+FMA_ROWS = 2
 ROWS = 16
 _HELD = 8192
 """Weights a program holds: 64 a thread. Best of 18 tilings on an H200 for 7B shapes, 2026-11-24."""
+
+
+_DEEP = 256
+"""Columns a step of the tensor cores' kernel."""
 
 
 @triton.jit
@@ -59,7 +64,7 @@ def _few_rows(x, weight, bias, out, N, K: tl.constexpr, ROWS: tl.constexpr, PADD
 
 @triton.jit
 def _some_rows(x, weight, bias, out, M, N, K: tl.constexpr, BLOCK_M: tl.constexpr,
-               BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BIAS: tl.constexpr,
+               BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BIAS: tl.constexpr, EVEN: tl.constexpr,
                OVERLAP: tl.constexpr):  # fmt: skip
     at = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     inside = at < N
@@ -72,10 +77,14 @@ def _some_rows(x, weight, bias, out, M, N, K: tl.constexpr, BLOCK_M: tl.constexp
     total = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     for k in tl.range(0, K, BLOCK_K):
         here = k + column
-        tile = tl.load(base + here[None, :], mask=inside[:, None] & (here < K)[None, :], other=0.0,
-                       eviction_policy="evict_first")  # fmt: skip
-        value = tl.load(source + here[:, None], mask=(row < M)[None, :] & (here < K)[:, None],
-                        other=0.0)  # fmt: skip
+        if EVEN:
+            tile = tl.load(base + here[None, :], eviction_policy="evict_first")
+            value = tl.load(source + here[:, None], mask=(row < M)[None, :], other=0.0)
+        else:
+            tile = tl.load(base + here[None, :], mask=inside[:, None] & (here < K)[None, :],
+                           other=0.0, eviction_policy="evict_first")  # fmt: skip
+            value = tl.load(source + here[:, None], mask=(row < M)[None, :] & (here < K)[:, None],
+                            other=0.0)  # fmt: skip
         total = tl.dot(tile, value, total, input_precision="ieee")
     if OVERLAP:
         gdc_launch_dependents()
@@ -112,7 +121,7 @@ def _run_few(
 ) -> None:
     wide, deep = weight.shape
     block_k = min(4096, triton.next_power_of_2(deep))
-    block_n = 1 if deep > block_k else max(1, _HELD // block_k)
+    block_n = _HELD // block_k
     _few_rows[(triton.cdiv(wide, block_n),)](
         x, weight, out if bias is None else bias, out, wide, deep, len(x),
         triton.next_power_of_2(len(x)), block_n, block_k, bias is not None, **launch(x),
@@ -124,9 +133,10 @@ def _run_some(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor
 ) -> None:
     wide, deep = weight.shape
-    # Enough programs that every processor has a few; measured on an H200, 2026-11-24.
-    block_n = 32 if wide >= 32 * processors(x.device) // 2 else 16
+    block_n = 32 if wide >= 16 * processors(x.device) else 16
+    # Successors start late: their early programs would take shared memory from this kernel's.
     _some_rows[(triton.cdiv(wide, block_n),)](
-        x, weight, out if bias is None else bias, out, len(x), wide, deep, 16, block_n, 256,
-        bias is not None, **launch(x), num_warps=4, num_stages=4,
+        x, weight, out if bias is None else bias, out, len(x), wide, deep, 16, block_n, _DEEP,
+        bias is not None, wide % block_n == 0 and deep % _DEEP == 0, **launch(x), num_warps=4,
+        num_stages=stages_for((block_n + 16) * _DEEP * 2, x.device),
     )  # fmt: skip
