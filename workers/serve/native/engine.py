@@ -192,5 +192,6 @@ class NativeCore:
 
 def _revision(model: Path) -> str:
     """Changes when the weights do: a cache is never asked for another model's content."""
-    files = sorted(model.glob("*.safetensors")) if model.is_dir() else [model]
+    kinds = {".safetensors", ".gguf"}
+    files = sorted(f for f in model.iterdir() if f.suffix in kinds) if model.is_dir() else [model]
     return repr([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files])

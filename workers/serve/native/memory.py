@@ -17,7 +17,7 @@ _RAM_SHARE = 0.5
 _TYPICAL_ROW_TOKENS = 2048
 """On a processor the cache is no larger than for all rows of this length."""
 _GRAPHS_BYTES = 0.4 * _GIB
-"""What recorded passes keep for themselves, beside the largest pass."""
+"""What recorded passes keep for themselves, beside the largest of them."""
 _SAMPLING_COPIES = 8
 """Of the logits in float32, while they are sorted and filtered."""
 _SPARE = 0.02
@@ -34,6 +34,7 @@ def pages_that_fit(
     max_rows: int,
     context_tokens: int,
     pass_bytes: int,
+    recorded_share: float,
 ) -> int:
     """Pages, the scratch page included, when weights are loaded; may be too few for anything.
 
@@ -44,11 +45,12 @@ def pages_that_fit(
         max_rows: rows at once.
         context_tokens: of one row at most.
         pass_bytes: what the largest pass takes beside weights and pool.
+        recorded_share: of `pass_bytes`, what recorded passes take once more for themselves.
     """
     wanted = max_rows * context_tokens
     if device.type == "cuda":
         room = card_room_bytes(device, spec.memory_share) - pass_bytes
-        room -= _GRAPHS_BYTES if spec.cuda_graphs else 0
+        room -= _GRAPHS_BYTES + recorded_share * pass_bytes if spec.cuda_graphs else 0
     else:
         room = psutil.virtual_memory().available * _RAM_SHARE
         wanted = max(context_tokens, max_rows * min(context_tokens, _TYPICAL_ROW_TOKENS))

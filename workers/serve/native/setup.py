@@ -15,6 +15,7 @@ from workers.serve.engines.base import Progress, Request, SamplingParams
 from workers.serve.names import adapter_names
 from workers.serve.native import memory
 from workers.serve.native.models import Model, Unsuited, take_over
+from workers.serve.native.packed import pack
 from workers.serve.native.packing import Packed, Packer
 from workers.serve.native.pages import PageAllocator, root_digest
 from workers.serve.native.pool import KvPool
@@ -25,6 +26,8 @@ from workers.serve.native.scheduler import Share
 
 _MAX_ROWS = {"cpu": 16, "cuda": 128}
 _PREFILL_TOKENS = {"cpu": 256, "cuda": 2048}
+_RECORDED_TOKENS = 1024
+"""The largest recorded pass that reads prompts: larger ones keep a card busy without."""
 
 
 @dataclass
@@ -78,6 +81,7 @@ def _build(
     max_rows = spec.max_batch_size or _MAX_ROWS[kind]
     prefill_tokens = spec.prefill_tokens or _PREFILL_TOKENS[kind]
     model = _taken_over(loaded, spec, context)
+    pack(model)
     progress("warming_up", None, "")
     pass_bytes = _largest_pass_bytes(model, device, context, prefill_tokens, max_rows)
     pages = memory.pages_that_fit(
@@ -87,6 +91,7 @@ def _build(
         max_rows=max_rows,
         context_tokens=context,
         pass_bytes=pass_bytes + memory.sampling_bytes(max_rows, loaded.vocab_size),
+        recorded_share=min(1.0, _RECORDED_TOKENS / prefill_tokens),
     )
     if (pages - 1) * 16 < min(context, memory.SMALLEST_TOKENS):
         raise loading.memory_short(device, spec, loaded.precision)
