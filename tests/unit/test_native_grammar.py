@@ -224,6 +224,13 @@ def test_indented_and_compact_json_are_both_allowed(grammars: Grammars) -> None:
         assert row.complete
 
 
+def test_thousands_of_properties_may_be_left_out(grammars: Grammars) -> None:
+    schema = {"type": "object", "properties": {f"k{i}": {"type": "null"} for i in range(3000)}}
+    row = grammars.compile(json.dumps(schema)).result()
+    row.accept_all(tiny_tokenizer().encode('{"k7": null, "k2999": null}')[1:])
+    assert row.complete
+
+
 def test_a_token_that_was_not_allowed_is_refused(grammars: Grammars) -> None:
     row = grammars.compile("json_object").result()
     with pytest.raises(GrammarError):

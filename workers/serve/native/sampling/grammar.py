@@ -241,6 +241,7 @@ def _limits() -> Any:
     import llguidance
 
     return llguidance.LLParserLimits(
+        max_items_in_row=20_000,  # 5,000 properties that may all be left out
         initial_lexer_fuel=1_000_000,
         step_lexer_fuel=200_000,
         step_max_items=50_000,
@@ -367,7 +368,7 @@ def _reason(error: str) -> str:
     error = re.sub(r"<[a-z-]+/>", "", error).strip()
     if error.startswith("NoExtension"):
         return "nothing can satisfy the schema"
-    if error.startswith(("LexerTooComplex", "ParserTooComplex")):
+    if error.startswith(("LexerTooComplex", "ParserTooComplex", "Parser Error", "lexer error")):
         return "the schema is too complex"
     return error[:_REASON_CHARS]
 
