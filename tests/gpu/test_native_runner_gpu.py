@@ -14,6 +14,7 @@ import torch
 
 from tests.tiny_models import build_tiny, tiny_config
 from tests.unit.native_model_helpers import Driver, Row, tokens
+from workers.serve.native import ops
 
 pytestmark = [
     pytest.mark.gpu,
@@ -117,12 +118,9 @@ def test_padding_rows_write_to_the_scratch_page_alone() -> None:
         assert touched.tolist() == [6]
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-def test_a_quantized_model_is_recorded_and_right(bits: int, tmp_path: Path) -> None:
-    pytest.importorskip("bitsandbytes")
+def quantized(folder: Path, bits: int) -> Any:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    folder = build_tiny(tmp_path / "m", "qwen2", **SIZES)
     config = BitsAndBytesConfig(
         load_in_4bit=bits == 4,
         load_in_8bit=bits == 8,
@@ -130,24 +128,62 @@ def test_a_quantized_model_is_recorded_and_right(bits: int, tmp_path: Path) -> N
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
-    model = AutoModelForCausalLM.from_pretrained(
+    return AutoModelForCausalLM.from_pretrained(
         folder, quantization_config=config, dtype=torch.bfloat16, device_map={"": 0}
     ).eval()
-    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map={"": 0})
-    three, own = rows(), []
-    long = tokens(40)
+
+
+def plain(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, device_map={"": 0}).eval()
+
+
+def written_token_by_token(driver: Driver, ids: list[int], prompt: int) -> torch.Tensor:
+    """Logits of all of `ids`, the first `prompt` of them read at once."""
+    row = rows()[0]
+    made = [driver.runner.forward(driver.batch([(row, ids[:prompt])])).clone()]
+    for token in ids[prompt:]:
+        made.append(driver.runner.forward(driver.batch([(row, [token])])).clone())
+    return torch.cat(made)
+
+
+def logits_of(model: Any, ids: list[int]) -> torch.Tensor:
     with torch.no_grad():
-        own = model(torch.tensor([long], device="cuda")).logits[0]
-        exact = plain(torch.tensor([long], device="cuda")).logits[0]
+        found: torch.Tensor = model(torch.tensor([ids], device="cuda")).logits[0]
+    return found
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_quantized_model_is_recorded_and_right(bits: int, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    folder = build_tiny(tmp_path / "m", "qwen2", **SIZES)
+    model, ids = quantized(folder, bits), tokens(40)
+    own, exact = logits_of(model, ids), logits_of(plain(folder, torch.float32), ids)
     driver = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS, graphs=True)
     driver.runner.capture(2, lambda *_: None, max_tokens=64)
-    row = three[0]
-    made = [driver.runner.forward(driver.batch([(row, long[:30])])).clone()]
-    for token in long[30:]:
-        made.append(driver.runner.forward(driver.batch([(row, [token])])).clone())
+    made = written_token_by_token(driver, ids, 30)
     assert driver.runner.graphs is not None
     assert driver.runner.graphs.reason == ""
-    assert apart(torch.cat(made), exact) <= 1.3 * apart(own, exact) + 1e-3
+    assert apart(made, exact) <= 1.3 * apart(own, exact) + 1e-3
+
+
+@pytest.mark.parametrize("bits", [16, 4, 8])
+def test_a_card_without_our_kernels_is_served_by_those_of_others(
+    bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr(ops, "_kernel", lambda *_: None)  # as on a card before Ampere
+    folder = build_tiny(tmp_path / "m", "qwen2", **SIZES)
+    model = plain(folder, torch.bfloat16) if bits == 16 else quantized(folder, bits)
+    ids = tokens(40)
+    own, exact = logits_of(model, ids), logits_of(plain(folder, torch.float32), ids)
+    driver = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS, graphs=True)
+    driver.runner.capture(2, lambda *_: None, max_tokens=64)
+    made = written_token_by_token(driver, ids, 30)
+    assert driver.runner.graphs is not None
+    assert driver.runner.graphs.recorded == ()
+    assert apart(made, exact) <= 1.5 * apart(own, exact) + 1e-3
 
 
 def test_adapters_a_row_are_recorded_too_and_can_be_swapped(tmp_path: Path) -> None:

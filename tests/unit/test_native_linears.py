@@ -56,9 +56,12 @@ def test_modules_of_an_unknown_kind_are_called_as_they_are() -> None:
     torch.testing.assert_close(projection(x), _one_by_one(modules, x))
 
 
+@pytest.mark.parametrize("rows", [1, 5, 40])
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_fused_nf4_modules_give_what_bitsandbytes_gives(double: bool, bias: bool) -> None:
+def test_fused_nf4_modules_give_what_bitsandbytes_gives(
+    double: bool, bias: bool, rows: int
+) -> None:
     bnb = pytest.importorskip("bitsandbytes")
     modules = []
     for plain in _plain(64, 32, bias=bias):
@@ -68,7 +71,7 @@ def test_fused_nf4_modules_give_what_bitsandbytes_gives(double: bool, bias: bool
         module.load_state_dict(plain.state_dict())
         module.support_avx512bf16_for_cpu = False
         modules.append(module.to("cpu"))
-    x = torch.randn(5, 64)
+    x = torch.randn(rows, 64)
     expected = _one_by_one(modules, x)
     projection = Projection(modules)
     assert isinstance(projection.weights, Nf4Weights)

@@ -51,7 +51,7 @@ class PassGraphs:
     """Recordings by kind and size, with and without adapters.
 
     Attributes:
-        reason: why nothing is recorded (any more); "" while it works.
+        reason: why nothing more is recorded, after a failure; what is recorded stays in use.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class PassGraphs:
             batch: any.
             version: of the adapters' tensors.
         """
-        if self.reason or not self._inputs:
+        if not self._inputs:
             return None
         kind: Kind = "writing" if batch.decodes else "reading"
         size = self._inputs[kind].size_for(batch)
@@ -130,12 +130,13 @@ class PassGraphs:
             self._recordings = {k: r for k, r in self._recordings.items() if not k.with_adapters}
         if which in self._recordings:
             return True
+        if self.reason:
+            return False
         try:
             self._recordings[which] = self._capture(which)
         except Exception as e:  # noqa: BLE001 - whatever it is, passes run unrecorded then
             self.reason = (str(e).splitlines() or [type(e).__name__])[0][:200]
-            self._recordings.clear()
-            _log.warning("passes are not recorded: %s", self.reason, exc_info=True)
+            _log.warning("no more passes are recorded: %s", self.reason, exc_info=True)
         return not self.reason
 
     def _capture(self, which: Recorded) -> _Recording:

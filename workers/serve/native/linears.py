@@ -21,6 +21,9 @@ import torch.nn.functional as functional
 from workers.serve.native import ops
 from workers.serve.native.ops import reference
 
+_FEW_ROWS = 16
+"""Up to here a product that unpacks as it goes is faster than unpacking first."""
+
 
 class Weights(Protocol):
     """Some projections of one input, side by side: [T, K] to [T, sum of their widths]."""
@@ -42,20 +45,32 @@ class PlainWeights:
 
 
 class Int8Weights:
-    """bitsandbytes' 8-bit matrices: int8 with a scale a row, activations left as they are."""
+    """bitsandbytes' 8-bit matrices: int8 with a scale a row.
+
+    Activations stay as they are, by a kernel of our own or a widened matrix. On a card without our
+    kernels bitsandbytes multiplies, which rounds them (https://arxiv.org/abs/2208.07339).
+    """
 
     def __init__(self, modules: Sequence[Any]) -> None:
+        rows = torch.cat([_int8_scale(m).float() for m in modules])
         self.weight = _fuse([m.weight for m in modules])
-        self.scale = torch.cat([_int8_scale(m).float() / 127 for m in modules])
+        self.scale = rows / 127
         self.bias = _fused_bias(modules)
-        for module, rows in zip(
-            modules, _split(self.weight, [m.out_features for m in modules]), strict=True
-        ):
-            _take_int8_over(module, rows)
+        widths = [m.out_features for m in modules]
+        for module, part in zip(modules, _split(self.weight, widths), strict=True):
+            _take_int8_over(module, part)
+        self._state = None
+        if self.weight.is_cuda and not ops.records(self.weight.device):
+            self._state = _int8_state(self.weight, rows, modules[0])
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
         """As `Weights` says."""
-        return ops.linear_int8(x, self.weight, self.scale, self.bias)
+        if self._state is None:
+            return ops.linear_int8(x, self.weight, self.scale, self.bias)
+        from bitsandbytes import matmul
+
+        out: torch.Tensor = matmul(x, self.weight, state=self._state, bias=self.bias)
+        return out
 
 
 class Nf4Weights:
@@ -72,19 +87,33 @@ class Nf4Weights:
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
         """As `Weights` says."""
-        kernel = ops.kernel_of(
-            "linear_nf4", x, self.packed, self.absmax, self.code, self.shape, self.bias
-        )
-        if kernel is None:
+        given = x, self.packed, self.absmax, self.code, self.shape, self.bias
+        if kernel := ops.kernel_of("linear_nf4", *given):
+            out: torch.Tensor = kernel(*given)
+            return out
+        if len(x) > _FEW_ROWS:
             return functional.linear(x, self.wide(x.dtype), self.bias)
-        out: torch.Tensor = kernel(x, self.packed, self.absmax, self.code, self.shape, self.bias)
-        return out
+        from bitsandbytes import matmul_4bit
+
+        few: torch.Tensor = matmul_4bit(x, self._column, self._state(x.dtype), bias=self.bias)
+        return few
 
     def wide(self, dtype: torch.dtype) -> torch.Tensor:
         """The matrix in `dtype`, a new tensor."""
-        from bitsandbytes.functional import QuantState, dequantize_4bit
+        from bitsandbytes.functional import dequantize_4bit
 
-        state = QuantState(
+        unpacked: torch.Tensor = dequantize_4bit(self._column, self._state(dtype))
+        return unpacked
+
+    @property
+    def _column(self) -> torch.Tensor:
+        return self.packed.view(-1, 1)
+
+    def _state(self, dtype: torch.dtype) -> Any:
+        """How bitsandbytes describes the matrix."""
+        from bitsandbytes.functional import QuantState
+
+        return QuantState(
             absmax=self.absmax,
             shape=torch.Size(self.shape),
             code=self.code,
@@ -92,8 +121,6 @@ class Nf4Weights:
             quant_type="nf4",
             dtype=dtype,
         )
-        unpacked: torch.Tensor = dequantize_4bit(self.packed.view(-1, 1), state)
-        return unpacked
 
 
 class ModuleWeights:
@@ -202,6 +229,17 @@ def _split(fused: torch.Tensor, sizes: Sequence[int]) -> tuple[torch.Tensor, ...
 def _int8_scale(module: Any) -> torch.Tensor:
     scale: torch.Tensor | None = getattr(module.weight, "SCB", None)
     return module.state.SCB if scale is None else scale
+
+
+def _int8_state(weight: torch.Tensor, rows: torch.Tensor, module: Any) -> Any:
+    """How bitsandbytes describes the fused matrix."""
+    from bitsandbytes import MatmulLtState
+
+    state = MatmulLtState()
+    state.CB, state.SCB = weight, rows
+    state.has_fp16_weights, state.is_training = False, False
+    state.threshold = module.state.threshold
+    return state
 
 
 def _take_int8_over(module: Any, rows: torch.Tensor) -> None:

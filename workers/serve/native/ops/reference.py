@@ -280,7 +280,8 @@ def linear_int8(
 
 def dequantize_int8(weight: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """[N, K] in `dtype`, rounded once."""
-    return (weight * scale[:, None]).to(dtype)
+    wide = torch.empty(weight.shape, dtype=dtype, device=weight.device)
+    return torch.mul(weight, scale[:, None], out=wide)
 
 
 def linear_nf4(
