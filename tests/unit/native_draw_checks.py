@@ -104,20 +104,21 @@ def strided(device: str = "cpu") -> None:
     agrees(random_logits(6000, 1.0, torch.float32, 5).to(device)[:, :4500], device)
 
 
-def frequencies(device: str = "cpu", rows: int = 150) -> None:
-    """Equal logits, seeds of their own: tokens come as often as they should."""
-    logits = random_logits(30, 1.5, torch.float32, 6)[:1].expand(rows, -1).to(device)
-    state = state_of((replace(WARM, top_p=0.9),) * rows, 30, device)
+def frequencies(device: str = "cpu", rows: int = 120) -> None:
+    """Equal logits, seeds of their own: tokens come as often as they should, others never."""
+    logits = random_logits(30, 1.0, torch.float32, 6)[:1].expand(rows, -1).to(device)
     slots = torch.arange(rows, device=device)
-    expected = weights_of(logits[:1], state, slots[:1])[0]
-    expected = rows * expected / expected.sum()
-    tokens = triton_draw.draw(logits, slots, state.reals, state.wholes, filtered=True)
-    found = torch.bincount(tokens, minlength=30)
-    common = expected >= 4
-    gap = ((found - expected) ** 2 / expected.clamp(min=1e-9))[common].sum()
-    freedom = int(common.sum())
-    assert float(gap) < freedom + 5 * (2 * freedom) ** 0.5, (found, expected)
-    assert not found[expected == 0].any()
+    for wish in (replace(WARM, top_p=0.8), replace(WARM, top_k=3), replace(WARM, min_p=0.3)):
+        state = state_of((wish,) * rows, 30, device)
+        expected = weights_of(logits[:1], state, slots[:1])[0]
+        expected = rows * expected / expected.sum()
+        tokens = triton_draw.draw(logits, slots, state.reals, state.wholes, filtered=True)
+        found = torch.bincount(tokens, minlength=30)
+        assert not found[expected == 0].any(), (wish, found, expected)
+        common = expected >= 4
+        gap = ((found - expected) ** 2 / expected.clamp(min=1e-9))[common].sum()
+        freedom = int(common.sum())
+        assert float(gap) < freedom + 5 * (2 * freedom) ** 0.5, (wish, found, expected)
 
 
 CHECKS = {f.__name__: f for f in (peaked, flat, half, small, masked, strided, frequencies)}
