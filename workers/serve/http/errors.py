@@ -81,9 +81,15 @@ def unavailable(message: str, code: str, retry_after_s: float = RETRY_AFTER_S) -
     return ApiError(503, message, code=code, retry_after_s=retry_after_s)
 
 
+def _is_field(part: int | str) -> bool:
+    """Places name fields, items and, between them, which kind of value was tried."""
+    kinds = ("str", "int", "float", "bool")
+    return isinstance(part, int) or (part.isidentifier() and part.islower() and part not in kinds)
+
+
 def from_validation(error: ValidationError) -> ApiError:
     """The first of pydantic's complaints; never repeats what the client sent."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    param = ".".join(str(p) for p in first["loc"] if isinstance(p, int) or p.islower()) or None
+    param = ".".join(str(p) for p in first["loc"] if _is_field(p)) or None
     where = f"{param}: " if param else ""
     return bad_value(where + first["msg"], param)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+)
 
 from workers.serve.http.errors import from_validation
 
@@ -18,6 +26,19 @@ MAX_LOGPROBS = 20
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 Tokens = Annotated[list[TokenId], Field(min_length=1)]
+
+
+def _kind(value: object) -> str:
+    """Which of the four forms of a prompt it is, by its first part.
+
+    Trying all of them would compare a thousand ids with text first, and complain of four things.
+    """
+    if not isinstance(value, list):
+        return "Text"
+    first = value[0] if value else 0
+    if isinstance(first, list):
+        return "Lists"
+    return "Texts" if isinstance(first, str) else "Tokens"
 
 
 class Body(BaseModel):
@@ -96,12 +117,13 @@ class Sampling(Body):
 class CompletionRequest(Sampling):
     """POST /v1/completions: raw text in, its continuation out."""
 
-    prompt: (
-        str
-        | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
-        | Tokens
-        | Annotated[list[Tokens], Field(min_length=1, max_length=MAX_PROMPTS)]
-    ) = Field(description="Text, texts, token ids, or lists of token ids.", examples=["The fox"])
+    prompt: Annotated[
+        Annotated[str, Tag("Text")]
+        | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS), Tag("Texts")]
+        | Annotated[Tokens, Tag("Tokens")]
+        | Annotated[list[Tokens], Field(min_length=1, max_length=MAX_PROMPTS), Tag("Lists")],
+        Discriminator(_kind),
+    ] = Field(description="Text, texts, token ids, or lists of token ids.", examples=["The fox"])
     max_tokens: int | None = Field(
         None, ge=0, description="0 needs `echo`: only the prompt is scored."
     )
@@ -174,12 +196,13 @@ class GenerateRequest(Sampling):
 class EmbeddingRequest(Body):
     """POST /v1/embeddings: vectors of texts."""
 
-    input: (
-        str
-        | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
-        | Tokens
-        | Annotated[list[Tokens], Field(min_length=1, max_length=MAX_INPUTS)]
-    ) = Field(description="Text, texts, token ids, or lists of token ids.", examples=["The fox"])
+    input: Annotated[
+        Annotated[str, Tag("Text")]
+        | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS), Tag("Texts")]
+        | Annotated[Tokens, Tag("Tokens")]
+        | Annotated[list[Tokens], Field(min_length=1, max_length=MAX_INPUTS), Tag("Lists")],
+        Discriminator(_kind),
+    ] = Field(description="Text, texts, token ids, or lists of token ids.", examples=["The fox"])
     model: str | None = Field(None, max_length=512)
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="base64 is little-endian float32."
