@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from workers.serve.engines.base import (
     AdapterChange,
     EngineError,
     EngineStats,
+    Feature,
     ModelFacts,
     Output,
     Progress,
@@ -34,13 +36,11 @@ from workers.serve.engines.batchable import takes_ragged_rows
 from workers.serve.engines.batched import BatchedRows
 from workers.serve.engines.held_requests import HeldRequests
 from workers.serve.engines.plain import PlainRows
-from workers.serve.engines.reading import only_reads, read_prompt
-from workers.serve.native.sampling.grammar import Grammars
+from workers.serve.engines.reading import only_reads, read_prompt, reads
 
 log = logging.getLogger(__name__)
 
 ENGINE_NAME = "transformers"
-_COMPILE_TICK_S = 0.002
 _IDLE_S = 0.001
 """Rest of a step in which every request waits for its grammar."""
 
@@ -54,6 +54,8 @@ class TransformersCore:
         progress("warming_up", None, "")
         self._rows = self._make_rows(spec)
         self._held = HeldRequests(Path(spec.model), self._loaded)
+        self._reading: deque[Request] = deque()
+        self._scores: dict[int, TokenEvent] = {}
         self._device = self._loaded.device
         budget_gib = memory.budget_gib(self._device, spec.memory_share)
         self._facts = ModelFacts(
@@ -67,13 +69,14 @@ class TransformersCore:
             precision=self._loaded.precision,
             max_batch_size=self._rows.places,
             cache_tokens=self._rows.budget_tokens,
-            features=frozenset(
-                ("prompt_logprobs", "embeddings", *(("grammar",) if self._grammars else ()))
-            ),
             memory_budget_gib=round(memory.used_gib(self._device) + max(0.0, budget_gib), 2),
-            features=frozenset({"grammar"} if self._held.possible else ()),
+            features=self._features(),
         )
         return self._facts
+
+    def _features(self) -> frozenset[Feature]:
+        found: set[Feature] = {"prompt_logprobs", "embeddings"}
+        return frozenset(found | {"grammar"} if self._held.possible else found)
 
     def _make_rows(self, spec: ServeSpec) -> BatchedRows | PlainRows:
         if takes_ragged_rows(self._loaded):
@@ -84,66 +87,56 @@ class TransformersCore:
     @property
     def busy(self) -> bool:
         """See `EngineCore`."""
-        return self._rows.busy or bool(self._reading or self._compiling)
+        return self._rows.busy or bool(self._held or self._reading)
 
     def add(self, request: Request) -> None:
         """See `EngineCore`."""
         if request.adapter not in self._facts.adapters:
             raise ValueError(f"there is no adapter {request.adapter}")
-        params = request.params
-        if params.grammar is not None:
-            if self._grammars is None:
-                raise ValueError("this model's tokenizer is not known well enough for a grammar")
-            self._compiling[request.id] = request, self._grammars.compile(params.grammar)
-        elif only_reads(request) or params.prompt_logprobs is not None:
+        if reads(request):
             self._reading.append(request)
         else:
+            self._begin(request)
+
+    def _begin(self, request: Request) -> None:
+        if not self._held.hold(request):
             self._rows.add(request)
 
     def cancel(self, ids: Collection[int]) -> None:
         """See `EngineCore`."""
         self._reading = deque(r for r in self._reading if r.id not in ids)
         for number in ids:
-            self._compiling.pop(number, None)
             self._scores.pop(number, None)
+        self._held.cancel(ids)
         self._rows.cancel(ids)
 
     def step(self) -> list[Output]:
         """See `EngineCore`."""
-        found = self._settle_grammars()
-        if self._reading:
-            found += self._read_one()
+        found = self._read_one() if self._reading else []
+        for request, outcome in self._held.ready():
+            if isinstance(outcome, EngineError):
+                found.append((request.id, outcome))
+            else:
+                self._rows.add(request, outcome)
         if self._rows.busy:
             found += self._rows.step()
         elif not found:
-            time.sleep(_COMPILE_TICK_S)
+            time.sleep(_IDLE_S)
         return [self._with_scores(number, item) for number, item in found]
 
-    def _settle_grammars(self) -> list[Output]:
-        """What has been compiled may begin; what is no grammar is told."""
-        failed: list[Output] = []
-        for number, (request, future) in list(self._compiling.items()):
-            if not future.done():
-                continue
-            del self._compiling[number]
-            if (error := future.exception()) is not None:
-                failed.append((number, EngineError(str(error))))
-            else:
-                self._rows.add(request, future.result())
-        return failed
-
     def _read_one(self) -> list[Output]:
-        """The whole prompt in one pass; whoever wants an answer as well begins it then."""
+        """One whole prompt in a pass of its own; whoever wants an answer too begins it then."""
         request = self._reading[0]
         event = read_prompt(request, self._loaded)
         self._reading.popleft()  # only now: a pass that failed must find its request
         if only_reads(request):
             return [(request.id, event)]
         self._scores[request.id] = event
-        self._rows.add(request)
+        self._begin(request)
         return []
 
     def _with_scores(self, number: int, item: TokenEvent | EngineError) -> Output:
+        """The scores of a prompt go with the first event of its answer."""
         if number not in self._scores or isinstance(item, EngineError) or is_start(item):
             return number, item
         return number, replace(item, prompt_logprobs=self._scores.pop(number).prompt_logprobs)
@@ -177,21 +170,7 @@ class TransformersCore:
         """See `EngineCore`."""
         self._held.close()
         self._rows.close()
-        if self._grammars is not None:
-            self._grammars.close()
         del self._rows, self._loaded
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _grammars(spec: ServeSpec, loaded: loading.LoadedModel) -> Grammars | None:
-    """For the model's tokenizer; None where there is none that a grammar can be built on."""
-    if not loaded.eos_token_ids:
-        return None
-    try:
-        with headers_read_once():
-            return Grammars.load(Path(spec.model), loaded.vocab_size, loaded.eos_token_ids)
-    except Exception as e:  # noqa: BLE001 - everything else works without
-        log.warning("answers cannot be held to a form: %s", e)
-        return None
