@@ -67,18 +67,19 @@ def test_logits_are_as_near_to_float32_as_those_of_transformers(
 ) -> None:
     model = small_model(arch, dtype)
     exact = copy.deepcopy(model).float()
-    plain = copy.deepcopy(model)
+    twin = copy.deepcopy(model)
     driver = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS, graphs=graphs)
     driver.runner.capture(4, lambda *_: None, max_tokens=96)
     three = rows()
     for number, counts in enumerate(steps()):
         news = [(r, tokens(n, number)) for r, n in zip(three, counts, strict=True)]
-        made = driver.runner.forward(driver.batch(news))
+        # Recorded passes give logits of each row's last token only.
+        made = driver.runner.forward(driver.batch(news, all_logits=not graphs))
         wanted, own = [], []
         for row, new in news:
-            seen = torch.tensor([row.seen], device="cuda")
-            wanted.append(exact(seen).logits[0, -len(new) :])
-            own.append(plain(seen).logits[0, -len(new) :])
+            seen, last = torch.tensor([row.seen], device="cuda"), 1 if graphs else len(new)
+            wanted.append(exact(seen).logits[0, -last:])
+            own.append(twin(seen).logits[0, -last:])
         oracle = torch.cat(wanted)
         assert apart(made, oracle) <= WORSE_THAN_ITS_OWN * apart(torch.cat(own), oracle) + 1e-3
     if graphs:
@@ -96,8 +97,12 @@ def test_a_recorded_pass_is_the_computed_one_for_every_number_of_rows() -> None:
     computed = Driver(model, positions=96, on_host=False, page_tokens=PAGE_TOKENS)
     for count in (5, 2, 4, 1, 3):
         ours, theirs = ([Row([7 * i + 1, 7 * i + 2]) for i in range(count)] for _ in range(2))
+        firsts: list[torch.Tensor] = []
         for driver, mine in ((recorded, ours), (computed, theirs)):
-            driver.runner.forward(driver.batch([(r, tokens(9 + i, i)) for i, r in enumerate(mine)]))
+            prompts = [(r, tokens(9 + i, i)) for i, r in enumerate(mine)]
+            read = driver.runner.forward(driver.batch(prompts, all_logits=False)).clone()
+            firsts.append(read.float())
+        assert apart(*firsts) < 1e-2
         for turn in range(3):
             one = recorded.runner.forward(recorded.batch([(r, tokens(1, turn)) for r in ours]))
             two = computed.runner.forward(computed.batch([(r, tokens(1, turn)) for r in theirs]))
@@ -111,8 +116,8 @@ def test_padding_rows_write_to_the_scratch_page_alone() -> None:
     kept = [tensor.clone() for tensor in driver.pool.keys]
     assert all(not tensor[1:].any() for tensor in kept), "warming up wrote to somebody's page"
     row = Row([6, 7])
-    for count in (4, 1, 1):
-        driver.runner.forward(driver.batch([(row, tokens(count))]))
+    for count in (4, 1, 3, 1):
+        driver.runner.forward(driver.batch([(row, tokens(count))], all_logits=False))
     for tensor in driver.pool.keys:
         touched = tensor[1:].flatten(1).any(-1).nonzero().flatten() + 1
         assert touched.tolist() == [6]
@@ -140,9 +145,10 @@ def plain(folder: Path, dtype: torch.dtype) -> Any:
 
 
 def written_token_by_token(driver: Driver, ids: list[int], prompt: int) -> torch.Tensor:
-    """Logits of all of `ids`, the first `prompt` of them read at once."""
-    row = rows()[0]
-    made = [driver.runner.forward(driver.batch([(row, ids[:prompt])])).clone()]
+    """Logits of all of `ids`, the first `prompt` of them read in two bites."""
+    row, half = rows()[0], prompt // 2
+    made = [driver.runner.forward(driver.batch([(row, ids[:half])])).clone()]
+    made.append(driver.runner.forward(driver.batch([(row, ids[half:prompt])])).clone())
     for token in ids[prompt:]:
         made.append(driver.runner.forward(driver.batch([(row, [token])])).clone())
     return torch.cat(made)
@@ -223,12 +229,10 @@ def test_adapters_a_row_are_recorded_too_and_can_be_swapped(tmp_path: Path) -> N
         one, base = Row([5, 3]), Row([9, 11])
         for count in (12, 1, 1):
             news = [(one, tokens(count)), (base, tokens(count, 1))]
-            made = driver.runner.forward(driver.batch(news, adapters=[index, 0]))
-            wanted = [
-                oracle(torch.tensor([one.seen], device="cuda")).logits[0, -count:],
-                exact(torch.tensor([base.seen], device="cuda")).logits[0, -count:],
-            ]
-            assert apart(made, torch.cat(wanted)) < 2e-2
+            batch = driver.batch(news, all_logits=False, adapters=[index, 0])
+            made = driver.runner.forward(batch)
+            wanted = [logits_of(oracle, one.seen)[-1], logits_of(exact, base.seen)[-1]]
+            assert apart(made, torch.stack(wanted)) < 2e-2
         bank.unload("live")
     assert driver.runner.graphs is not None
     assert ("writing", 2, True) in driver.runner.graphs.recorded

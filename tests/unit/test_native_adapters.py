@@ -12,6 +12,7 @@ import torch
 from core.errors import AppError, ErrorCode
 from tests.unit.native_model_helpers import Driver, Row, tiny_model, tokens
 from workers.serve.native.adapters import MOST_ADAPTERS, WEIGHTS
+from workers.serve.native.fixed_inputs import ReadingTokens, WritingRows
 
 TIGHT = {"rtol": 1e-4, "atol": 2e-5}
 EVERY_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -194,3 +195,24 @@ def test_a_damaged_configuration_is_refused(tmp_path: Path) -> None:
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "PREFIX_TUNING"}))
     with pytest.raises(AppError, match="PREFIX_TUNING"):
         Driver(tiny_model()).runner.adapters.load("a", folder)
+
+
+def test_a_padded_pass_keeps_everybodys_adapter(tmp_path: Path) -> None:
+    folder = make_adapter(tmp_path / "a")
+    driver = Driver(tiny_model(), on_host=False)
+    index = driver.runner.adapters.load("a", folder)
+    pages = [[5, 3, 9], [20, 21, 22]]
+    reading = ReadingTokens(driver.pool, 4, 32, positions=64)
+    writing = WritingRows(driver.pool, 4, positions=64)
+    for counts in ((7, 2), (1, 1)):
+        for whose in ([index, 0], [0, index]):
+            news = [(Row(p), tokens(n)) for p, n in zip(pages, counts, strict=True)]
+            batch = driver.batch(news, all_logits=False, adapters=whose)
+            inputs = writing if batch.decodes else reading
+            size = inputs.size_for(batch)
+            assert size is not None
+            inputs.fill(batch, size)
+            logits = driver.runner.forward(inputs.batch(size, with_adapters=True))[:2]
+            folders = [folder if adapter else None for adapter in whose]
+            oracle = [expected(f, row, 1) for f, (row, _) in zip(folders, news, strict=True)]
+            torch.testing.assert_close(logits, torch.cat(oracle), **TIGHT)
