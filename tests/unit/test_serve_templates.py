@@ -96,6 +96,18 @@ def test_an_adapters_template_runs_in_the_same_sandbox(tmp_path: Path, harm: str
         asked(prompter, "adapter")
 
 
+def test_a_template_without_end_is_broken_off_and_the_next_chat_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.serve.text.prompts._TIME_LIMIT_S", 0.3)
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    prompter = Prompter.load(a_model(tmp_path / "m", "plain"), an_adapter(tmp_path / "a", endless))
+    for _ in range(3):
+        with pytest.raises(ApiError, match="too long"):
+            asked(prompter, "adapter")
+    assert asked(prompter, None)
+
+
 @pytest.mark.parametrize("template", [b" " * (MAX_TEMPLATE_BYTES + 1), b"\xff{{ 1 }}"])
 def test_a_template_that_is_huge_or_no_text_is_refused_by_name(
     tmp_path: Path, template: bytes

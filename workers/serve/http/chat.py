@@ -16,7 +16,7 @@ from workers.serve.http.tools import Functions, checked_grammar, functions_of
 from workers.serve.native.sampling.grammar import after_thought
 from workers.serve.text.answer import Answer
 from workers.serve.text.prompts import Conversation, Prompt, Prompter
-from workers.serve.text.reasoning import ReasoningSplitter
+from workers.serve.text.reasoning import CLOSE, OPEN, ReasoningSplitter
 
 
 async def chat(state: ServerState, request: Request) -> Response:
@@ -56,7 +56,7 @@ async def _prepare(asked: Asked[ChatRequest]) -> Prepared:
 
 def _answer(body: ChatRequest, prompt: Prompt, prompter: Prompter, functions: Functions) -> Answer:
     parser = functions.parser()
-    marks = functions.form.marks if parser is not None else ()
+    marks = (OPEN, CLOSE, *(functions.form.marks if parser is not None else ()))
     splitter = ReasoningSplitter(thinking=prompt.in_thought) if body.include_reasoning else None
     return Answer(prompter.codec.stream(marks), body.stops, splitter, parser)
 
