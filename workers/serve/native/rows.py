@@ -29,6 +29,10 @@ class Row:
     """Digest in front of the first page: rows of another root never share pages."""
     tokens: list[int] = field(init=False)
     prompt_tokens: int = field(init=False)
+    embeds: bool = field(init=False)
+    """Whether an embedding is wanted instead of an answer."""
+    writes: bool = field(init=False)
+    """Whether the row makes tokens at all."""
     order: int = field(default_factory=lambda: next(_orders))
     """Rank by arrival: the oldest goes first and is never put back."""
     arrived_at: float = field(default_factory=time.monotonic)
@@ -61,6 +65,8 @@ class Row:
     def __post_init__(self) -> None:
         self.tokens = list(self.request.prompt)
         self.prompt_tokens = len(self.tokens)
+        self.embeds = self.request.params.embed
+        self.writes = self.request.params.max_new_tokens > 0 and not self.embeds
 
     @property
     def id(self) -> int:
@@ -81,16 +87,6 @@ class Row:
     def produced(self) -> int:
         """Tokens of the answer that the host knows."""
         return len(self.tokens) - self.prompt_tokens
-
-    @property
-    def embeds(self) -> bool:
-        """Whether an embedding is wanted instead of an answer."""
-        return self.request.params.embed
-
-    @property
-    def writes(self) -> bool:
-        """Whether the row makes tokens at all."""
-        return self.request.params.max_new_tokens > 0 and not self.embeds
 
     @property
     def reads_everything(self) -> bool:

@@ -327,7 +327,7 @@ class Scheduler:
     # -- booking ------------------------------------------------------------------------------
 
     def _book(self, plan: Plan, row: Row, count: int) -> None:
-        due = count == row.left
+        due = row.cached + count == row.length
         share = Share(row, row.cached, count, due)
         (plan.embeds if row.embeds else plan.shares).append(share)
         row.cached += count
