@@ -125,7 +125,7 @@ def int8() -> None:
 def nf4_linear() -> None:
     from workers.serve.native.ops import triton_linear_nf4
 
-    for rows, wide, deep in ((1, 100, 128), (2, 64, 1088), (5, 100, 320), (33, 64, 512)):
+    for rows, wide, deep in ((1, 100, 128), (2, 64, 1088), (5, 100, 320), (17, 64, 4160)):
         x, bias, weight = _rows(rows, deep), torch.randn(wide), nf4(wide, deep)
         for added in (None, bias):
             assert triton_linear_nf4.suits_linear_nf4(x, *weight, (wide, deep), added)

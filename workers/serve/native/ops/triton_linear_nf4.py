@@ -12,8 +12,9 @@ import triton
 import triton.language as tl
 
 from workers.serve.native.ops.triton_launch import gdc_launch_dependents, gdc_wait, launch
+from workers.serve.native.ops.triton_parts import pieces, sum_parts
 
-FMA_ROWS = 4
+FMA_ROWS = 2
 ROWS = 64
 """Tilings: best of nine on an H200 for 7B shapes, 2026-11-24."""
 _RUN = 64
@@ -108,12 +109,14 @@ def _few_rows(x, packed, absmax, code, bias, out, N, K: tl.constexpr, ROWS: tl.c
 
 @triton.jit
 def _some_rows(x, packed, absmax, code, bias, out, M, N, K: tl.constexpr, BLOCK_M: tl.constexpr,
-               BLOCK_N: tl.constexpr, RUNS: tl.constexpr, BIAS: tl.constexpr, LANES: tl.constexpr,
-               OVERLAP: tl.constexpr):  # fmt: skip
+               BLOCK_N: tl.constexpr, RUNS: tl.constexpr, PIECE: tl.constexpr, BIAS: tl.constexpr,
+               LANES: tl.constexpr, OVERLAP: tl.constexpr):  # fmt: skip
     if OVERLAP:
         gdc_launch_dependents()
     at = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     inside = at < N
+    first = tl.program_id(1) * PIECE
+    last = tl.minimum(first + PIECE, K // 64)
     run = tl.arange(0, RUNS)
     row = tl.arange(0, BLOCK_M)
     word = run[None, :, None] * 8 + tl.arange(0, 8)[None, None, :]
@@ -122,26 +125,26 @@ def _some_rows(x, packed, absmax, code, bias, out, M, N, K: tl.constexpr, BLOCK_
     column = tl.arange(0, RUNS * 64)
     source = x + row[None, :] * K + column[:, None]
     kept = _lane_code(code, LANES)
-    mask = inside[:, None] & (run < K // 64)[None, :]
-    words = tl.load(base, mask=mask[:, :, None], other=0, eviction_policy="evict_first")
-    scales = tl.load(scale_at, mask=mask, other=0.0)
+    mask = inside[:, None] & (first + run < last)[None, :]
+    words = tl.load(base + first * 8, mask=mask[:, :, None], other=0, eviction_policy="evict_first")
+    scales = tl.load(scale_at + first, mask=mask, other=0.0)
     if OVERLAP:
         gdc_wait()
     total = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
-    for k in tl.range(0, K // 64, RUNS):
-        mask = inside[:, None] & (k + RUNS + run < K // 64)[None, :]
+    for k in tl.range(first, last, RUNS):
+        mask = inside[:, None] & (k + RUNS + run < last)[None, :]
         next_words = tl.load(base + (k + RUNS) * 8, mask=mask[:, :, None], other=0,
                              eviction_policy="evict_first")  # fmt: skip
         next_scales = tl.load(scale_at + k + RUNS, mask=mask, other=0.0)
-        value = tl.load(source + k * 64, mask=(row < M)[None, :] & (k * 64 + column < K)[:, None],
-                        other=0.0)  # fmt: skip
+        there = (row < M)[None, :] & (k * 64 + column < last * 64)[:, None]
+        value = tl.load(source + k * 64, mask=there, other=0.0)
         weight = _numbers(words, kept, BLOCK_N, RUNS, LANES) * scales[:, :, None]
         tile = tl.reshape(weight.to(value.dtype), (BLOCK_N, RUNS * 64))
         total = tl.dot(tile, value, total, input_precision="ieee")
         words, scales = next_words, next_scales
     if BIAS:
         total += tl.load(bias + at, mask=inside, other=0.0).to(tl.float32)[:, None]
-    to = out + row[None, :] * N + at[:, None]
+    to = out + tl.program_id(1).to(tl.int64) * M * N + row[None, :] * N + at[:, None]
     tl.store(to, total.to(out.dtype.element_ty), mask=inside[:, None] & (row < M)[None, :])
 
 
@@ -154,25 +157,9 @@ def linear_nf4(
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """As `reference.linear_nf4`, up to `ROWS` rows."""
-    wide, deep = shape
-    rows = len(x)
-    out = x.new_empty(rows, wide)
-    added = out if bias is None else bias
-    x, words = x.contiguous(), packed.view(torch.int32)
-    lanes = _on_card(x)
-    if rows <= FMA_ROWS:
-        runs = min(64 if rows == 1 else 16, triton.next_power_of_2(deep // _RUN))
-        block = 4 if runs == 64 else 8
-        _few_rows[(triton.cdiv(wide, block),)](
-            x, words, absmax, code, added, out, wide, deep, rows, triton.next_power_of_2(rows),
-            block, runs, bias is not None, lanes, **launch(x), num_warps=4,
-        )  # fmt: skip
-    else:
-        lines = max(16, triton.next_power_of_2(rows))
-        _some_rows[(triton.cdiv(wide, 32),)](
-            x, words, absmax, code, added, out, rows, wide, deep, lines, 32, 4, bias is not None,
-            lanes, **launch(x), num_warps=4, num_stages=2,
-        )  # fmt: skip
+    out = x.new_empty(len(x), shape[0])
+    run = _run_few if len(x) <= FMA_ROWS else _run_some
+    run(x.contiguous(), packed.view(torch.int32), absmax, code, shape, bias, out)
     return out
 
 
@@ -194,6 +181,51 @@ def suits_linear_nf4(
         and packed.is_contiguous()
         and packed.data_ptr() % 16 == 0
     )
+
+
+def _run_few(
+    x: torch.Tensor,
+    words: torch.Tensor,
+    absmax: torch.Tensor,
+    code: torch.Tensor,
+    shape: tuple[int, int],
+    bias: torch.Tensor | None,
+    out: torch.Tensor,
+) -> None:
+    wide, deep = shape
+    block, runs = (8, 16) if len(x) > 1 else (4, 64) if deep <= 64 * _RUN else (8, 32)
+    runs = min(runs, triton.next_power_of_2(deep // _RUN))
+    _few_rows[(triton.cdiv(wide, block),)](
+        x, words, absmax, code, out if bias is None else bias, out, wide, deep, len(x),
+        triton.next_power_of_2(len(x)), block, runs, bias is not None, _on_card(x), **launch(x),
+        num_warps=4,
+    )  # fmt: skip
+
+
+def _run_some(
+    x: torch.Tensor,
+    words: torch.Tensor,
+    absmax: torch.Tensor,
+    code: torch.Tensor,
+    shape: tuple[int, int],
+    bias: torch.Tensor | None,
+    out: torch.Tensor,
+) -> None:
+    wide, deep = shape
+    rows, block, runs = len(x), 64, 4
+    programs, steps = triton.cdiv(wide, block), triton.cdiv(deep, runs * _RUN)
+    splits = pieces(programs, steps, x.device)
+    piece = triton.cdiv(steps, splits) * runs
+    splits = triton.cdiv(deep // _RUN, piece)
+    whole = splits == 1
+    to = out if whole else x.new_empty(splits, rows, wide, dtype=torch.float32)
+    _some_rows[(programs, splits)](
+        x, words, absmax, code, out if bias is None else bias, to, rows, wide, deep,
+        max(16, triton.next_power_of_2(rows)), block, runs, piece, whole and bias is not None,
+        _on_card(x), **launch(x), num_warps=4, num_stages=2,
+    )  # fmt: skip
+    if not whole:
+        sum_parts(to, bias, out)
 
 
 def _on_card(x: torch.Tensor) -> bool:

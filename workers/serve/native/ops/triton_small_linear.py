@@ -29,6 +29,7 @@ _HELD = 8192
 
 _DEEP = 256
 """Columns a step of the tensor cores' kernel."""
+_SHORT = 4096
 
 
 @triton.jit
@@ -105,15 +106,21 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
 
 
 def suits_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """A few rows, 16-bit numbers, nothing transposed."""
+    """A few rows, 16-bit numbers, nothing transposed, work for all the card's processors."""
     return (
         x.ndim == 2
-        and 0 < x.shape[0] <= ROWS
+        and (0 < len(x) <= FMA_ROWS or (FMA_ROWS < len(x) <= ROWS and _fills(weight)))
         and x.dtype in (torch.float16, torch.bfloat16)
         and x.dtype == weight.dtype
         and weight.is_contiguous()
         and weight.shape[1] % 16 == 0
     )
+
+
+def _fills(weight: torch.Tensor) -> bool:
+    """Not few rows of great length, which the card's library cuts into pieces."""
+    wide, deep = weight.shape
+    return wide >= 16 * processors(weight.device) or deep <= _SHORT
 
 
 def _run_few(
