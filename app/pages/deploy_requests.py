@@ -106,10 +106,15 @@ class RequestsCard(Card):
         self._show_buttons()
 
     def _choose_again(self, chosen: RequestRow | None) -> None:
-        if chosen is None or self._chosen() is not None:
+        """Qt chooses a neighbor when a chosen row goes; an open request goes by being answered."""
+        now = self._chosen()
+        if chosen is None or (now is not None and now.request_id == chosen.request_id):
             return
-        if (number := self.rows.row_of(chosen.request_id)) >= 0:
+        number = self.rows.row_of(chosen.request_id)
+        if number >= 0:
             self.table.selectRow(number)
+        else:
+            self.table.clearSelection()
 
     def _show_empty(self, any_rows: bool) -> None:
         self.empty.setVisible(not any_rows)

@@ -232,8 +232,8 @@ class SelfTestCard(Card):
         self.set_title(self.tr("What can this machine hold?"))
         self.about.setText(
             self.tr(
-                "The server asks itself for {n} seconds at rising rates, arriving at random as many "
-                "people's would. Nobody is disturbed: the first request of a client ends it."
+                "The server asks itself for {n} seconds at rising rates, arriving at random as "
+                "many people's would. Nobody is disturbed: the first request of a client ends it."
             ).format(n=f"{SECONDS:g}")
         )
         tokens = self.tr("tokens")
