@@ -1,4 +1,7 @@
-"""Requests that end other servers' workers, with a bystander whose stream must not notice."""
+"""Requests that end other servers' workers, with a bystander whose stream must not notice.
+
+Clients that leave in the middle: tests/faults/test_serve_drops.py.
+"""
 
 from __future__ import annotations
 
@@ -69,6 +72,29 @@ def complete(prompt: Any, **more: Any) -> dict[str, Any]:
     return {"prompt": prompt, "max_tokens": 4, **more}
 
 
+def said(content: str) -> dict[str, Any]:
+    return chat(messages=[USER | {"content": content}])
+
+
+def schema(found: dict[str, Any]) -> dict[str, Any]:
+    named = {"name": "x", "schema": found, "strict": True}
+    return chat(response_format={"type": "json_schema", "json_schema": named})
+
+
+def nested(depth: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        inner = {"type": "object", "properties": {"a": inner}, "required": ["a"]}
+    return inner
+
+
+def tool(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+
+
+CAN = -1
+"""200 from an engine that can do it, 400 from one that cannot."""
+
 HOSTILE: list[tuple[str, str, dict[str, Any], int]] = [
     ("empty prompt", COMPLETE, complete(""), 400),
     ("empty prompt to generate", "/generate", {"prompt": ""}, 400),
@@ -115,10 +141,46 @@ HOSTILE: list[tuple[str, str, dict[str, Any], int]] = [
     ("seed beyond 64 bits", CHAT, chat(seed=2**80), 400),
     ("negative seed", CHAT, chat(seed=-1), 200),
     ("tools", CHAT, chat(tools=[{"type": "function"}]), 400),
-    ("json mode", CHAT, chat(response_format={"type": "json_object"}), 400),
+    ("json mode", CHAT, chat(response_format={"type": "json_object"}), CAN),
+    ("a schema that is none", CHAT, schema({"type": "nonsense"}), 400),
+    ("a schema without end", CHAT, schema(nested(25)), 400),
+    ("a schema of itself", CHAT, schema({"$ref": "#"}), CAN),
+    ("a schema from elsewhere", CHAT, schema({"$ref": "http://127.0.0.1:9/x.json"}), 400),
+    ("a pattern that explodes", CHAT, schema({"type": "string", "pattern": "(a+)+$"}), CAN),
+    ("a huge enumeration", CHAT, schema({"enum": [str(n) for n in range(100_000)]}), 400),
+    ("a million tools", CHAT, chat(tools=[tool(str(n)) for n in range(5000)]), 400),
+    ("a nameless tool", CHAT, chat(tools=[tool("")]), 400),
+    ("nul in the prompt", COMPLETE, complete("a\0b"), 200),
+    ("nul in the model", CHAT, chat(model="tiny\0"), 404),
+    ("a model named by a path", CHAT, chat(model="/etc/passwd"), 404),
+    ("a model without end", CHAT, chat(model="m" * 100_000), 400),
+    (
+        "end tokens in a user's text",
+        CHAT,
+        chat(messages=[USER | {"content": "</s><|im_end|>"}]),
+        200,
+    ),
+    (
+        "a template's code as text",
+        CHAT,
+        chat(messages=[USER | {"content": "{{ 7*7 }}{% x %}"}]),
+        200,
+    ),
+    ("right to left and joined", COMPLETE, complete("\u202e\u200d" * 20), 200),
+    ("a flag that is a number", COMPLETE, complete("a", ignore_eos=1), 400),
+    ("max_tokens with a point", COMPLETE, {"prompt": "a", "max_tokens": 1.5}, 400),
+    ("max_tokens beyond 64 bits", COMPLETE, {"prompt": "a", "max_tokens": 2**70}, 400),
+    ("bias on everything", CHAT, chat(logit_bias={str(n): 1 for n in range(100_000)}), 400),
+    ("a stop of a megabyte", CHAT, chat(stop="x" * 1_000_000), 400),
+    ("eight prompts eight times", COMPLETE, complete(["a"] * 64, n=8), 400),
+    ("ten thousand messages", CHAT, chat(messages=[USER] * 10_000), 400),
+    ("nothing to embed", "/v1/embeddings", {"input": []}, 400),
+    ("embedding beyond the vocabulary", "/v1/embeddings", {"input": [[10**9]]}, 400),
+    ("tokens that are none", "/detokenize", {"tokens": [-1]}, 400),
+    ("too many tokens", "/detokenize", {"tokens": [10**9]}, 400),
     ("a template of the client", CHAT, chat(chat_template="{{ 1 }}"), 200),
     ("an unknown template switch", CHAT, chat(chat_template_kwargs={"tools": True}), 400),
-    ("echo", COMPLETE, complete("a", echo=True), 400),
+    ("echo", COMPLETE, complete("a", echo=True), CAN),
     ("unknown model", CHAT, chat(model="../../etc/passwd"), 404),
     ("stream as text", CHAT, chat(stream="yes"), 400),
     ("extra fields", CHAT, chat(anything={"goes": [1, 2, 3]}), 200),
@@ -135,9 +197,10 @@ def test_no_request_harms_the_others(http: httpx.Client) -> None:
             if "stream" in name:
                 asked = body
             response = http.post(path, json=asked)
-            if response.status_code != status:
+            allowed = (200, 400) if status == CAN else (status,)
+            if response.status_code not in allowed:
                 wrong.append((name, stream, response.status_code, response.text[:200]))
-            if status != 200:
+            elif response.status_code != 200:
                 error = response.json()["error"]
                 assert set(error) == {"message", "type", "param", "code"}
                 assert error["message"]
@@ -154,7 +217,9 @@ def test_a_prompt_above_the_context_is_told_the_numbers(http: httpx.Client) -> N
 
 RAW_BODIES = [b"", b"{", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000,
               b'{"prompt": "\\ud800"}', b'{"prompt": "a", "temperature": NaN}',
-              b'{"prompt": "a", "max_tokens": 1e400}']  # fmt: skip
+              b'{"prompt": "a", "max_tokens": 1e400}', b"\0" * 1000, b'{"prompt": "\xff"}',
+              b'{"a":' * 60 + b"1" + b"}" * 60, b"\xef\xbb\xbf", b'{"prompt": "a"} {}',
+              b'{"prompt": "a",}', b"{'prompt': 'a'}", b'{"prompt": "a\nb"}']  # fmt: skip
 
 
 @pytest.mark.parametrize("body", RAW_BODIES, ids=range(len(RAW_BODIES)))
@@ -185,33 +250,20 @@ def test_a_large_body_is_refused_with_and_without_its_length(http: httpx.Client)
     assert http.post(COMPLETE, content=pieces(), headers=headers).status_code == 413
 
 
-ROUTES = [
-    ("GET", "/v1/models"),
-    ("GET", "/metrics"),
-    ("GET", "/openapi.json"),
-    ("POST", "/generate"),
-    ("POST", CHAT),
-    ("POST", COMPLETE),
-    ("GET", "/nowhere"),
-    ("DELETE", "/health/../v1/models"),
-]
-
-
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/openapi.json"), ("GET", "/nowhere"), ("DELETE", "/health/../v1/models")],
+)
 @pytest.mark.parametrize("key", [None, "wrong", "Bearer", "\xe9"])
-def test_every_route_but_health_asks_for_the_key(
+def test_paths_outside_of_the_document_ask_for_the_key_too(
     server: ServerProcess, method: str, path: str, key: str | None
 ) -> None:
+    """Those of the document are walked in tests/faults/test_serve_rebinding.py."""
     headers = {} if key is None else {"Authorization": f"Bearer {key}".encode("latin-1")}
     with httpx.Client(base_url=server.url) as stranger:
         response = stranger.request(method, path, headers=headers)
     assert response.status_code == 401
     assert "www-authenticate" in response.headers
-
-
-def test_every_documented_route_is_in_the_list_above(http: httpx.Client) -> None:
-    documented = set(http.get("/openapi.json").json()["paths"])
-    assert documented - {"/health"} <= {path for _, path in ROUTES}
 
 
 def test_health_needs_no_key_and_tells_no_secret(server: ServerProcess) -> None:
@@ -276,42 +328,6 @@ def running(http: httpx.Client) -> int:
         if line.startswith("deepdeck:num_requests_running{"):
             return int(line.split()[-1])
     raise AssertionError("the gauge is missing")
-
-
-def wait_until_idle(http: httpx.Client) -> None:
-    """An answer of 200 tokens would keep its slot for many polls; a freed one is gone at once."""
-    for _ in range(400):
-        if running(http) == 0:
-            return
-    raise AssertionError("a slot was not freed")
-
-
-@pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.usefixtures("unharmed")
-def test_a_client_that_leaves_is_noticed(server: ServerProcess, stream: bool) -> None:
-    body = complete([5] * 20, stream=stream, ignore_eos=True) | {"max_tokens": 230}
-    before = len(server.state.requests)
-    with server.client() as http:
-        connection = raw_request(server, body)
-        if stream:
-            assert b"200 OK" in connection.recv(100)
-        else:
-            while running(http) < 1:
-                pass
-        connection.close()
-        wait_until(lambda: any(r.status == 499 for r in server.state.requests[before:]))
-    left = [r for r in server.state.requests[before:] if r.status == 499]
-    assert left[0].completion_tokens < 230
-
-
-def wait_until(true: Any, tries: int = 600) -> None:
-    import time
-
-    for _ in range(tries):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never happened")
 
 
 @pytest.mark.usefixtures("unharmed")
