@@ -12,12 +12,15 @@ pytest.importorskip("torch")
 
 import torch
 
-from core.config.serve import ServeSpec
 from tests.tiny_models import ARCHITECTURES, VOCABULARY, build_tiny
-from tests.unit.serve_engine_helpers import collect_all, expected_greedy, greedy
+from tests.unit.serve_engine_helpers import (
+    collect_all,
+    expected_greedy,
+    greedy,
+    running_engine,
+)
 from workers.serve.engines import memory
 from workers.serve.engines.base import SamplingParams
-from workers.serve.engines.batched import BatchedEngine
 
 pytestmark = [
     pytest.mark.gpu,
@@ -34,12 +37,8 @@ def prompts(count: int) -> list[list[int]]:
 
 def serve(model: Path, asked: list[tuple[list[int], SamplingParams]], **spec: object) -> list:
     async def run() -> list[list[int]]:
-        engine = BatchedEngine(ServeSpec(model=str(model), device="cuda", **spec))
-        engine.load(lambda *_: None)
-        try:
+        with running_engine(model, **{"device": "cuda", **spec}) as engine:
             return await collect_all([engine.submit(p, s, None) for p, s in asked])
-        finally:
-            engine.unload()
 
     return asyncio.run(run())
 
@@ -67,14 +66,34 @@ def test_seeds_repeat_on_the_card(tmp_path: Path) -> None:
 
 def test_a_card_that_has_bf16_serves_in_it_and_in_its_share_of_memory(tmp_path: Path) -> None:
     model = build_tiny(tmp_path / "llama", "llama", dtype="bfloat16")
-    engine = BatchedEngine(ServeSpec(model=str(model)))
-    facts = engine.load(lambda *_: None)
-    try:
+    with running_engine(model, device="auto") as engine:
         wanted = "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
-        assert (facts.device, facts.dtype) == ("cuda:0", wanted)
+        facts = engine.facts
+        assert (facts.device, facts.dtype, facts.precision) == ("cuda:0", wanted, wanted)
         _, total = torch.cuda.mem_get_info()
-        token_bytes = engine._warm_up()
-        budget = memory.cache_budget_tokens(torch.device("cuda:0"), token_bytes) * token_bytes
-        assert budget <= memory.MEMORY_SHARE * total
-    finally:
-        engine.unload()
+        assert facts.memory_budget_gib <= 0.85 * total / 1024**3
+        assert facts.cache_tokens > 0
+
+
+@pytest.mark.parametrize("precision", ["8bit", "4bit"])
+def test_quantized_models_answer_on_the_card(tmp_path: Path, precision: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    model = build_tiny(tmp_path / "llama", "llama", hidden_size=64, intermediate_size=128)
+    asked = [(p, greedy(12)) for p in prompts(6)]
+    answers = serve(model, asked, precision=precision)
+    assert [len(a) for a in answers] == [12] * 6
+    assert answers == serve(model, asked, precision=precision)
+
+
+def test_what_the_card_cannot_hold_goes_to_main_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card is made to look nearly full while weights are placed."""
+    pytest.importorskip("accelerate")
+    model = build_tiny(tmp_path / "llama", "llama", num_hidden_layers=6, hidden_size=256)
+    ragged = prompts(4)
+    expected = expected_greedy(model, ragged, [10] * 4)
+    real, calls = memory.budget_gib, iter([0.004])
+    monkeypatch.setattr(memory, "budget_gib", lambda *a: next(calls, None) or real(*a))
+    asked = [(p, greedy(10)) for p in ragged]
+    assert serve(model, asked, precision="fp32", cpu_offload=True) == expected

@@ -26,6 +26,7 @@ from workers.serve.names import adapter_names
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEFAULT_CONTEXT_TOKENS = 2048
 _GIB = 1024**3
+_PACKED_OUTPUTS, _PACKED_INPUTS = 32, 64
 _OFFLOAD_ROOM = 0.85
 """Of the card's budget, what weights may take when the rest of them goes to main memory."""
 
@@ -157,6 +158,7 @@ def _load_weights(
         # Whoever loads goes this way: without it a small file takes more than twice as long.
         with headers_read_once(), _watched_loading(progress, path.name, from_gguf=from_gguf):
             model = _from_pretrained(AutoModelForCausalLM, source, dtype=dtype, **arguments)
+        _leave_unpackable_as_they_are(model)
         return model if "device_map" in arguments else model.to(device)
     except AppError:
         raise
@@ -208,6 +210,17 @@ def _quantization(precision: str, dtype: torch.dtype, *, offloads: bool) -> Any:
         bnb_4bit_compute_dtype=dtype,
         llm_int8_enable_fp32_cpu_offload=offloads,
     )
+
+
+def _leave_unpackable_as_they_are(model: Any) -> None:
+    """On processors with AVX512-BF16 bitsandbytes 0.50 repacks 4-bit weights at the first pass, in
+    blocks of 32 outputs and 64 inputs, and fails where a layer has other numbers of them.
+    """
+    for module in model.modules():
+        outputs, inputs = (getattr(module, f"{side}_features", 0) for side in ("out", "in"))
+        odd = outputs % _PACKED_OUTPUTS or inputs % _PACKED_INPUTS
+        if odd and hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def memory_short(device: torch.device, spec: ServeSpec, precision: str) -> AppError:

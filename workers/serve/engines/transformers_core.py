@@ -52,7 +52,12 @@ class TransformersCore:
         """See `EngineCore`."""
         self._loaded = loading.load_model(spec, progress)
         progress("warming_up", None, "")
-        self._rows = self._make_rows(spec)
+        try:
+            self._rows = self._make_rows(spec)
+        except (RuntimeError, ValueError) as e:  # the first pass: a library's own limits
+            detail = f"{type(e).__name__}: {e}"[:500]
+            name = Path(spec.model).name
+            raise AppError(ErrorCode.MODEL_LOAD_FAILED, model=name, detail=detail) from e
         self._held = HeldRequests(Path(spec.model), self._loaded)
         self._reading: deque[Request] = deque()
         self._scores: dict[int, TokenEvent] = {}
