@@ -223,7 +223,7 @@ class KeysDialog(QDialog):
 
     def _end(self, info: KeyInfo) -> str:
         if info.key.expires_utc is None:
-            return self.tr("never")
+            return self.tr("without end")
         return self.tr("expired") if info.expired else time_text(info.key.expires_utc)
 
     def _limits(self, key: ApiKey) -> str:
@@ -293,7 +293,7 @@ class KeysDialog(QDialog):
         for box in (self.rate_box, self.tokens_box):
             box.setSpecialValueText(self.tr("no limit"))
         ends = [
-            self.tr("never"),
+            self.tr("without end"),
             self.tr("in a week"),
             self.tr("in 30 days"),
             self.tr("in 90 days"),

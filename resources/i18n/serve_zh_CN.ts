@@ -1081,7 +1081,11 @@
         </message>
         <message>
             <source>never</source>
-            <translation>从不</translation>
+            <translation>从未使用</translation>
+        </message>
+        <message>
+            <source>without end</source>
+            <translation>永久有效</translation>
         </message>
         <message>
             <source>expired</source>

@@ -137,7 +137,7 @@ def self_tested() -> list[Event]:
 
 
 def crashed() -> list[Event]:
-    told = ServeEngine(state="restarting", reason="serve.engine_failed", attempt=2,
+    told = ServeEngine(state="restarting", reason="killed by signal 9", attempt=2,
                        retry_in_s=8.0, time_utc=time.time())  # fmt: skip
     return [*busy(60), told]
 
