@@ -8,10 +8,12 @@ import pytest
 
 pytest.importorskip("torch")
 
+from core.protocol.commands import AdapterCommand
 from tests.e2e.serve_process import ServerProcess, serving
+from tests.faults.test_serve_engine_faults import send, until
 from tests.tiny_gguf import build_tiny_gguf
 from tests.tiny_models import build_tiny, tiny_tokenizer
-from tests.unit.test_serve_engine import build_unusual
+from tests.unit.test_serve_engine import build_unusual, make_adapter
 
 ASK = {"prompt": "Hello", "max_tokens": 6, "ignore_eos": True, "temperature": 0}
 
@@ -57,3 +59,23 @@ def test_a_gguf_file_is_served_though_the_front_has_no_torch(tmp_path: Path) -> 
         answer(server)
         phases = [e for e in server.events if e.kind == "run.phase" and e.fraction]
         assert [e.fraction for e in phases] == sorted(e.fraction for e in phases)
+
+
+def test_an_adapter_that_the_native_engine_refuses_is_served_by_transformers(
+    tmp_path: Path,
+) -> None:
+    model = build_tiny(tmp_path / "llama", "llama")
+    adapter = make_adapter(model, tmp_path / "fine", use_dora=True)
+    with serving(tmp_path, model, adapter=str(adapter)) as server:
+        ready = server.state.ready
+        assert (ready.engine, ready.engine_reason) == ("transformers", "native_refused")
+        assert ready.engine_params["why"]
+        assert ready.adapters == ("tiny:fine",)
+        answer(server)
+    with serving(tmp_path / "native", model, engine="native") as server:
+        command = AdapterCommand(load=str(adapter))
+        send(server, command)
+        until(server, lambda: command.command_id in server.state.acknowledged)
+        refused = [e for e in server.events if e.kind == "command.acknowledged"]
+        assert [(e.accepted, e.detail) for e in refused] == [(False, "adapter.unsupported")]
+        answer(server)

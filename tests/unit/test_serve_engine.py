@@ -327,14 +327,14 @@ def build_unusual(folder: Path, arch: str) -> Path:
     return folder
 
 
-def make_adapter(model: Path, folder: Path, seed: int = 1) -> Path:
+def make_adapter(model: Path, folder: Path, seed: int = 1, **more: object) -> Path:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(model)
     tuned = get_peft_model(
-        base, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+        base, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", **more)
     )
     torch.manual_seed(seed)
     for name, parameter in tuned.named_parameters():
