@@ -132,7 +132,7 @@ class _Blocks:
     def __init__(self, device: torch.device, dtype: Any) -> None:
         self._device, self._dtype = device, np.dtype(dtype)
         self._torch_dtype = torch.from_numpy(np.zeros(0, dtype)).dtype
-        self._pinned: list[Tensor] = []
+        self._pinned = [torch.empty(0, dtype=self._torch_dtype) for _ in range(_BLOCKS)]
         self._turn = 0
         self._align = _ALIGN_BYTES // self._dtype.itemsize
 
@@ -153,9 +153,10 @@ class _Blocks:
         if self._device.type != "cuda":
             return torch.empty(size, dtype=self._torch_dtype)
         self._turn = (self._turn + 1) % _BLOCKS
-        if len(self._pinned) <= self._turn or len(self._pinned[self._turn]) < size:
-            fresh = torch.empty(2 * size, dtype=self._torch_dtype, pin_memory=True)
-            self._pinned[self._turn : self._turn + 1] = [fresh]
+        if len(self._pinned[self._turn]) < size:
+            self._pinned[self._turn] = torch.empty(
+                2 * size, dtype=self._torch_dtype, pin_memory=True
+            )
         return self._pinned[self._turn]
 
 
