@@ -141,8 +141,8 @@ class Call:
         """
         if not events:
             return
-        made = sum(e.token >= 0 for e in events)
         first = events[0]
+        made = int(first.token >= 0) if len(events) == 1 else sum(e.token >= 0 for e in events)
         read = 0
         if gap_s is None:
             prompt = self.prompt_tokens // max(1, self.choices)
