@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.unit.native_model_helpers import Driver, Row, tiny_model, tokens
+from workers.serve.native.linears import PlainWeights
 from workers.serve.native.models import Unsuited, suits, take_over, why_not
 
 TIGHT = {"rtol": 1e-4, "atol": 2e-5}
@@ -104,7 +105,9 @@ def test_no_memory_is_doubled_by_fusing() -> None:
     native = take_over(model, 64)
     assert {id(p) for p in model.parameters()} == before
     attention = model.model.layers[0].self_attn
-    storage = native.layers[0].qkv.weights.weight.untyped_storage().data_ptr()
+    fused = native.linears["model.layers.0.self_attn.q_proj"].projection.weights
+    assert isinstance(fused, PlainWeights)
+    storage = fused.weight.untyped_storage().data_ptr()
     for name in ("q_proj", "k_proj", "v_proj"):
         assert getattr(attention, name).weight.untyped_storage().data_ptr() == storage
 

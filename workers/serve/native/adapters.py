@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from core.errors import AppError, ErrorCode
-from workers.serve.native.linears import Lora, Projection
+from workers.serve.native.linears import Adaptable, Lora
 from workers.serve.native.models import Model, Part
 
 MOST_ADAPTERS = 8
@@ -113,7 +113,7 @@ class AdapterBank:
                 lora.a[weights.index - 1].zero_()
                 lora.b[:, weights.index - 1].zero_()
 
-    def _projections(self, weights: AdapterWeights) -> list[Projection]:
+    def _projections(self, weights: AdapterWeights) -> list[Adaptable]:
         return [self._model.linears[name].projection for name in weights.pairs]
 
     def _make_room(self, weights: AdapterWeights) -> None:
@@ -134,7 +134,7 @@ class AdapterBank:
             self._fill(one)
         self.version += 1
 
-    def _empty(self, projection: Projection) -> Lora:
+    def _empty(self, projection: Adaptable) -> Lora:
         columns = self._rank * len(projection.sizes)
         dtype, device = self._model.kv_layout.dtype, projection.device
         a = torch.zeros(self._slots, columns, projection.inputs, dtype=dtype, device=device)

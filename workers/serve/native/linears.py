@@ -151,6 +151,16 @@ class Lora:
         return out.addmm_(kept.flatten(1), self.b.flatten(1).t())
 
 
+class Adaptable(Protocol):
+    """What adapters can be put beside."""
+
+    inputs: int
+    sizes: tuple[int, ...]
+    device: torch.device
+    weights: Weights
+    lora: Lora | None
+
+
 class Projection:
     """A fused projection and its adapters, if it has any."""
 
@@ -168,6 +178,17 @@ class Projection:
         if chosen is None or self.lora is None:
             return out
         return self.lora.add_to(out, x, chosen)
+
+
+def wide_weight(module: Any, dtype: torch.dtype) -> torch.Tensor:
+    """[N, K] of any known kind of linear module in `dtype`: its own memory where it can be."""
+    if _is_nf4(module):
+        return Nf4Weights([module]).wide(dtype)
+    if _is_int8(module):
+        scale = _int8_scale(module).float() / 127
+        return reference.dequantize_int8(module.weight.data, scale, dtype)
+    weight: torch.Tensor = module.weight.data
+    return weight.to(dtype)
 
 
 def _weights_of(modules: Sequence[Any]) -> Weights:

@@ -11,7 +11,7 @@ import contextlib
 
 import torch
 
-from workers.serve.native.linears import PlainWeights, Projection
+from workers.serve.native.linears import Adaptable, PlainWeights
 from workers.serve.native.models import Model
 
 _ROWS = 8
@@ -48,7 +48,7 @@ def pack(model: Model) -> int:
     return sum(_pack(projection, kept) for projection in projections.values())
 
 
-def _pack(projection: Projection, kept: set[int]) -> bool:
+def _pack(projection: Adaptable, kept: set[int]) -> bool:
     plain = projection.weights
     if not (isinstance(plain, PlainWeights) and _packable(plain.weight)):
         return False

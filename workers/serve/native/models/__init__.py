@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from workers.serve.native.batch import StepBatch
-    from workers.serve.native.linears import Projection
+    from workers.serve.native.linears import Adaptable
     from workers.serve.native.pool import KvLayout, KvPool
 
 _FAMILIES = {
@@ -38,7 +38,7 @@ class Unsuited(Exception):
 class Part(NamedTuple):
     """One linear module of transformers as a part of a fused projection."""
 
-    projection: Projection
+    projection: Adaptable
     number: int
     """Which of the projection's `sizes`."""
 

@@ -1,0 +1,209 @@
+"""DeepSeek-V2 and V3: multi-head latent attention and routed experts.
+
+The cache holds one latent and one rotated key a token, for all heads (https://arxiv.org/abs/2405.04434,
+section 2.1). The matrices that would widen a latent to keys and values are applied to the queries
+and to what comes out instead ("absorbed", ibid. appendix C), so nothing is widened a cached token.
+Experts are transformers' own modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from workers.serve.native import ops
+from workers.serve.native.batch import StepBatch
+from workers.serve.native.linears import Lora, ModuleWeights, Projection, Weights, wide_weight
+from workers.serve.native.models import Part
+from workers.serve.native.models.stack import (
+    GatedMlp,
+    Layer,
+    Mlp,
+    PreNormModel,
+    check_layers,
+    parts_of,
+    rope_table,
+)
+from workers.serve.native.pool import KvLayout, KvPool
+
+_LAYERS = frozenset({"DeepseekV2DecoderLayer", "DeepseekV3DecoderLayer"})
+_KV = "kv_a_proj_with_mqa"
+
+
+class Absorbed:
+    """`kv_b_proj`, from a latent to a head's key and value, used from the other side.
+
+    Looks like a `Projection` to adapters.
+    """
+
+    def __init__(self, module: Any, heads: int, key_width: int, dtype: torch.dtype) -> None:
+        self.inputs = int(module.in_features)
+        self.sizes: tuple[int, ...] = (int(module.out_features),)
+        self.device: torch.device = module.weight.device
+        self.weights: Weights = ModuleWeights([module])
+        self.lora: Lora | None = None
+        self._heads, self._key_width = heads, key_width
+        by_head = self._by_head(wide_weight(module, dtype))
+        self._to_key, self._to_value = by_head[:, :key_width], by_head[:, key_width:]
+
+    def of_queries(self, q: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
+        """[T, heads, key width] to [T, heads, rank]: what a latent is multiplied with."""
+        made = torch.einsum("thk,hkr->thr", q, self._to_key)
+        if chosen is None or self.lora is None:
+            return made
+        narrow = torch.einsum("thk,hkc->thc", q, self._widening(self.lora)[:, : self._key_width])
+        return made + _kept(narrow, chosen) @ self.lora.a.flatten(0, 1)
+
+    def of_outputs(self, out: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
+        """[T, heads, rank], latents by their weights, to [T, heads * value width]."""
+        made = torch.einsum("thr,hvr->thv", out, self._to_value)
+        if chosen is not None and self.lora is not None:
+            narrow = _kept(out @ self.lora.a.flatten(0, 1).t(), chosen)
+            widening = self._widening(self.lora)[:, self._key_width :]
+            made = made + torch.einsum("thc,hvc->thv", narrow, widening)
+        return made.flatten(1)
+
+    def _widening(self, lora: Lora) -> torch.Tensor:
+        return self._by_head(lora.b.flatten(1))
+
+    def _by_head(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows.view(self._heads, -1, rows.shape[-1])
+
+
+def _kept(narrow: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """[T, heads, slots * columns], of which a token keeps its adapter's columns."""
+    tokens, heads, _ = narrow.shape
+    by_slot = narrow.view(tokens, heads, chosen.shape[1], -1)
+    return torch.where(chosen[:, None, :, None], by_slot, 0.0).flatten(2)
+
+
+class LatentAttention:
+    """Multi-head latent attention over the latents themselves."""
+
+    def __init__(
+        self, attention: Any, number: int, cos_sin: torch.Tensor, *, interleaved: bool
+    ) -> None:
+        self._number, self._cos_sin, self._interleaved = number, cos_sin, interleaved
+        self._scale = float(attention.scaling)
+        self.heads = int(attention.num_heads)
+        self.rank, self.rotated = int(attention.kv_lora_rank), int(attention.qk_rope_head_dim)
+        self._plain = int(attention.qk_nope_head_dim)
+        first = "q_proj" if attention.q_lora_rank is None else "q_a_proj"
+        self._first_names = (first, _KV)
+        self._first = Projection([getattr(attention, name) for name in self._first_names])
+        self._q_norm = None if attention.q_lora_rank is None else attention.q_a_layernorm
+        self._q_up = None if attention.q_lora_rank is None else Projection([attention.q_b_proj])
+        self._kv_norm = attention.kv_a_layernorm
+        dtype = self._kv_norm.weight.dtype
+        self._up = Absorbed(attention.kv_b_proj, self.heads, self._plain, dtype)
+        self.out = Projection([attention.o_proj])
+
+    def attend(
+        self, normed: torch.Tensor, batch: StepBatch, pool: KvPool, chosen: torch.Tensor | None
+    ) -> torch.Tensor:
+        """See `Attention`."""
+        latents = pool.latents[self._number]
+        both = self._first(normed, chosen)
+        q, latent, key = torch.split(both, [self._first.sizes[0], self.rank, self.rotated], dim=1)
+        q = self._queries(q, chosen).view(len(both), self.heads, -1)
+        latent = ops.rms_norm(
+            latent.contiguous(), self._kv_norm.weight, self._kv_norm.variance_epsilon
+        )
+        cos, sin = self._cos_sin[batch.positions].chunk(2, dim=-1)
+        stored = torch.cat((latent, self._turn(key, cos, sin)), dim=-1)
+        latents.flatten(0, 1).index_copy_(0, batch.slots, stored)
+        still, turned = torch.split(q, [self._plain, self.rotated], dim=-1)
+        turned = self._turn(turned, cos[:, None], sin[:, None])
+        q = torch.cat((self._up.of_queries(still, chosen), turned), dim=-1)
+        out = ops.latent_attention(q, latents, batch, self._scale, self.rank)
+        return self._up.of_outputs(out, chosen)
+
+    def linears(self) -> Iterator[tuple[str, Part]]:
+        """See `Attention`."""
+        yield from parts_of("self_attn", self._first_names, self._first)
+        if self._q_up is not None:
+            yield from parts_of("self_attn", ("q_b_proj",), self._q_up)
+        yield from parts_of("self_attn", ("kv_b_proj",), self._up)
+        yield from parts_of("self_attn", ("o_proj",), self.out)
+
+    def _queries(self, q: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
+        if self._q_up is None or self._q_norm is None:
+            return q.contiguous()
+        norm = self._q_norm
+        normed = ops.rms_norm(q.contiguous(), norm.weight, norm.variance_epsilon)
+        return self._q_up(normed, chosen)
+
+    def _turn(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        """Rotated pairs, all first members before all second ones: products stay the same."""
+        wide = x.float()
+        if self._interleaved:
+            first, second = wide[..., 0::2], wide[..., 1::2]
+        else:
+            first, second = wide.chunk(2, dim=-1)
+        turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+        return turned.to(x.dtype)
+
+
+class RoutedMlp:
+    """Routed experts as transformers computes them, and the shared ones beside."""
+
+    def __init__(self, mlp: Any) -> None:
+        self._gate, self._experts = mlp.gate, mlp.experts
+        self._shared = GatedMlp(mlp.shared_experts, "mlp.shared_experts")
+
+    def apply(self, normed: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
+        """See `Mlp`."""
+        _, weights, experts = self._gate(normed)
+        routed: torch.Tensor = self._experts(normed, experts, weights)
+        return routed.to(normed.dtype) + self._shared.apply(normed, chosen)
+
+    def linears(self) -> Iterator[tuple[str, Part]]:
+        """See `Mlp`."""
+        yield from self._shared.linears()
+
+
+class WholeMlp:
+    """Routed experts of a transformers whose gate answers otherwise: the module as it is."""
+
+    def __init__(self, mlp: Any) -> None:
+        self._mlp = mlp
+
+    def apply(self, normed: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
+        """See `Mlp`."""
+        made: torch.Tensor = self._mlp(normed[None])[0]
+        return made
+
+    def linears(self) -> Iterator[tuple[str, Part]]:
+        """None that adapters could have."""
+        yield from ()
+
+
+def take_over(model: Any, positions: int) -> PreNormModel:
+    """See `models.take_over`."""
+    check_layers(model, _LAYERS)
+    inner, config = model.model, model.config
+    interleaved = config.model_type == "deepseek_v2" or bool(config.rope_interleave)
+    table = rope_table(inner.rotary_emb, positions, inner.embed_tokens.weight.device)
+    layers = [
+        Layer(
+            layer,
+            LatentAttention(layer.self_attn, number, table, interleaved=interleaved),
+            _mlp(layer.mlp, inner.embed_tokens.weight),
+        )
+        for number, layer in enumerate(inner.layers)
+    ]
+    width = config.kv_lora_rank + config.qk_rope_head_dim
+    dtype = inner.embed_tokens.weight.dtype
+    layout = KvLayout(layers=len(layers), dtype=dtype, latent_width=width)
+    return PreNormModel(model, layers, layout)
+
+
+def _mlp(mlp: Any, like: torch.Tensor) -> Mlp:
+    if not hasattr(mlp, "experts"):
+        return GatedMlp(mlp)
+    with torch.no_grad():
+        answer = mlp.gate(torch.zeros_like(like[:1]))
+    is_known = isinstance(answer, tuple) and len(answer) == 3
+    return RoutedMlp(mlp) if is_known else WholeMlp(mlp)
