@@ -229,6 +229,17 @@ class Detokenized(Answer):
     prompt: str
 
 
+class TokenizerInfo(Answer):
+    """Answer of /tokenizer_info."""
+
+    tokenizer_class: str
+    chat_template: str | None
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+    unk_token: str | None
+
+
 class Health(Answer):
     """Answer of /health and /health/ready."""
 

@@ -21,7 +21,7 @@ from workers.serve.http.models import model, models
 from workers.serve.http.openapi import described
 from workers.serve.http.security import guarded
 from workers.serve.http.state import ServerState
-from workers.serve.http.tokenize import detokenize, tokenize
+from workers.serve.http.tokenize import detokenize, tokenize, tokenizer_info
 
 log = logging.getLogger(__name__)
 _Route = Callable[[ServerState, Request], Awaitable[Response]]
@@ -34,7 +34,11 @@ POSTED: dict[str, _Route] = {
     "/tokenize": tokenize,
     "/detokenize": detokenize,
 }
-ASKED: dict[str, _Route] = {"/v1/models": models, "/v1/models/{model:path}": model}
+ASKED: dict[str, _Route] = {
+    "/v1/models": models,
+    "/v1/models/{model:path}": model,
+    "/tokenizer_info": tokenizer_info,
+}
 
 
 def build_app(state: ServerState, key: KeyRing | str) -> ASGIApp:

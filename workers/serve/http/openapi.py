@@ -62,6 +62,7 @@ ROUTES = (
           {"prompt": "The fox"}),
     Route("post", "/detokenize", "Tokens to text", answers.Detokenized, DetokenizeRequest,
           {"tokens": [1, 2, 3]}),
+    Route("get", "/tokenizer_info", "Special tokens and template", answers.TokenizerInfo),
     Route("get", "/v1/models", "List model names", answers.ModelList),
     Route("get", "/v1/models/{model}", "One model", answers.ModelItem),
     Route("get", "/health/live", "Whether the server lives", answers.Alive),

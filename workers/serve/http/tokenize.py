@@ -1,4 +1,4 @@
-"""POST /tokenize and /detokenize, as vLLM has them."""
+"""POST /tokenize and /detokenize, GET /tokenizer_info, as vLLM has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from workers.serve.http.answering import Asked, accounted, begun, headers_of
-from workers.serve.http.errors import bad_value
+from workers.serve.http.errors import ApiError, bad_value
 from workers.serve.http.schemas import DetokenizeRequest
 from workers.serve.http.schemas_chat import TokenizeRequest, definitions
 from workers.serve.http.state import Call, ServerState
@@ -52,6 +52,15 @@ async def detokenize(state: ServerState, request: Request) -> Response:
         return Response(content, media_type="application/json", headers=headers_of(asked))
 
     return await accounted(state, request, work)
+
+
+async def tokenizer_info(state: ServerState, request: Request) -> Response:
+    """What clients must know to split text as the model does: lm-evaluation-harness asks."""
+    try:
+        found = state.require_ready().prompter.info()
+    except ApiError as e:
+        return e.response()
+    return Response(encoded(found), media_type="application/json")
 
 
 async def _tokens(asked: Asked[TokenizeRequest]) -> list[int]:

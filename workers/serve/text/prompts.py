@@ -119,6 +119,14 @@ class Prompter:
             lambda text: backend.token_to_id(text) is not None,
         )
 
+    def info(self) -> dict[str, Any]:
+        """The names of the tokenizer's own tokens, and the base model's template."""
+        names = ("bos_token", "eos_token", "pad_token", "unk_token")
+        return {
+            "tokenizer_class": type(self._tokenizer).__name__,
+            "chat_template": self._template_text(None, tools=False) or None,
+        } | {name: getattr(self._tokenizer, name, None) for name in names}
+
     def decode(self, tokens: list[int]) -> str:
         """Text of tokens, special ones left out."""
         return self.codec.decode(tokens)
