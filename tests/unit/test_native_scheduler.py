@@ -47,6 +47,7 @@ class Deck:
     context: int = 40
     one_ahead: bool = False
     remembers: bool = True
+    in_one_piece: bool = False
     is_ready: Callable[[Row], bool] = lambda row: True
     answers: dict[int, list[int]] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
@@ -55,7 +56,11 @@ class Deck:
     def __post_init__(self) -> None:
         self.allocator = PageAllocator(self.pages, PAGE, remembers=self.remembers)
         self.scheduler = Scheduler(
-            self.allocator, self.max_rows, self.prefill_tokens, lambda row: self.is_ready(row)
+            self.allocator,
+            self.max_rows,
+            self.prefill_tokens,
+            lambda row: self.is_ready(row),
+            in_one_piece=self.in_one_piece,
         )
         self.cache: dict[int, int] = {}
         self.last_tokens: dict[int, int] = {}
@@ -77,6 +82,7 @@ class Deck:
     def step(self) -> None:
         plan = self.scheduler.plan()
         self.plans.append(plan)
+        self.copy_pages()
         self.check(plan)
         flight = (plan, {share.row: self.forward(share) for share in self.stored(plan)})
         if not self.one_ahead:
@@ -86,6 +92,13 @@ class Deck:
             self.collect(self.flight)
         self.flight = flight if plan else None
         self.sample(flight)
+
+    def copy_pages(self) -> None:
+        for sources, targets in self.scheduler.copies:
+            pages = [[self.cache.get(s * PAGE + i, -1) for i in range(PAGE)] for s in sources]
+            for target, content in zip(targets, pages, strict=True):
+                self.cache.update({target * PAGE + i: c for i, c in enumerate(content)})
+        self.scheduler.copies.clear()
 
     def check(self, plan: Plan) -> None:
         rows = [share.row for share in plan]
@@ -162,6 +175,7 @@ requests = st.tuples(prompts, st.integers(0, 20), st.integers(0, 6), st.booleans
     st.integers(1, 12),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
     st.data(),
 )
 @settings(max_examples=200, deadline=None)
@@ -171,9 +185,12 @@ def test_every_answer_is_right_and_every_page_comes_back(
     budget: int,
     one_ahead: bool,
     remembers: bool,
+    in_one_piece: bool,
     data: st.DataObject,
 ) -> None:
-    deck = Deck(pages, 4, budget, one_ahead=one_ahead, remembers=remembers)
+    deck = Deck(
+        pages, 4, budget, one_ahead=one_ahead, remembers=remembers, in_one_piece=in_one_piece
+    )
     cancelled = set()
     for prompt, count, steps_before, leaves in wanted:
         for _ in range(steps_before):
@@ -240,6 +257,22 @@ def test_equal_long_prompts_wait_for_the_one_that_reads() -> None:
     deck.run()
     assert all(deck.answers[row.id] == answer(prompt, 2) for row in rows)
     assert sum(s.count for plan in deck.plans for s in plan if s.count > 1) <= 40 + 3 * 8
+
+
+def test_a_known_beginning_is_copied_to_where_the_row_lies_in_one_piece() -> None:
+    deck = Deck(pages=64, prefill_tokens=100, context=100, in_one_piece=True)
+    beginning = [1, 2, 3, 4] * 4
+    first = deck.add([*beginning, 0], 20)
+    deck.step()
+    others = [deck.add([*beginning, n], 9) for n in (1, 2)]
+    deck.step()
+    for row in others:
+        assert row.prefix_hit_tokens == 16
+        assert row.pages == list(range(row.pages[0], row.pages[0] + len(row.pages)))
+        assert not set(row.pages) & set(first.pages)
+    deck.run()
+    assert all(deck.answers[row.id] == deck.expected(row) for row in [first, *others])
+    deck.nothing_is_left()
 
 
 def test_an_answer_is_part_of_the_next_prompts_beginning() -> None:

@@ -60,6 +60,7 @@ class Loop:
             machine.prefill_tokens,
             is_ready=obedience.is_ready,
             freed=machine.sampler.leave,
+            in_one_piece=machine.device.type == "cpu",
         )
         self.rows: dict[int, Row] = {}
         """By request, until its last event is out."""
@@ -135,6 +136,9 @@ class Loop:
     def _launch(self, plan: Plan) -> Flight:
         """Run the model over a plan's tokens; the logits stay where they are."""
         machine, flight = self._machine, Flight(plan)
+        for sources, targets in self.scheduler.copies:
+            machine.pool.copy(sources, targets)
+        self.scheduler.copies.clear()
         if plan.embeds:
             packed = machine.packer.pack(plan.embeds)
             means = machine.runner.embed(packed.batch)

@@ -67,6 +67,12 @@ class KvPool:
         """Tokens that rows can hold together."""
         return (self.pages - 1) * self.page_size
 
+    def copy(self, sources: list[int], targets: list[int]) -> None:
+        """Copy pages in all layers; a page may be in both lists."""
+        source, target = torch.tensor(sources), torch.tensor(targets)
+        for tensor in (*self.keys, *self.values, *self.latents):
+            tensor[target] = tensor[source]
+
     def clear(self) -> None:
         """Zero everything, after a pass that may have left values that are not numbers."""
         for tensor in (*self.keys, *self.values, *self.latents):

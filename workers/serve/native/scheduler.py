@@ -14,7 +14,7 @@ import time
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from workers.serve.native.pages import PageAllocator
 from workers.serve.native.rows import Row
@@ -64,6 +64,8 @@ class Scheduler:
         prefill_tokens: prompt tokens a pass, beside one token a writing row.
         is_ready: whether a waiting row may enter (its grammar is compiled).
         freed: told of each slot that nobody uses any more.
+        in_one_piece: rows read their cache as one slice: a known beginning that lies apart from
+            the row's other pages is copied to them (`copies`) instead of being shared.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Scheduler:
         prefill_tokens: int,
         is_ready: Callable[[Row], bool] = lambda row: True,
         freed: Callable[[int], None] = lambda slot: None,
+        *,
+        in_one_piece: bool = False,
     ) -> None:
         self.pages = pages
         self.max_rows = max_rows
@@ -83,11 +87,16 @@ class Scheduler:
         """By arrival: rows that hold pages."""
         self.entered: list[Row] = []
         """Rows that left the queue for the first time; whoever tells of it empties this."""
+        self.copies: list[tuple[list[int], list[int]]] = []
+        """Pages (from, to) to be copied in this order before the plan's pass, by who runs it."""
         self.preemptions = 0
         self.prefix_query_tokens = 0
         self.prefix_hit_tokens = 0
         self._is_ready = is_ready
         self._freed = freed
+        self._in_one_piece = in_one_piece
+        self._filling: set[int] = set()
+        """Pages that the pass now being planned is going to complete."""
         self._free_slots = list(range(max_rows - 1, -1, -1))
         self._retired: list[Row] = []
         """Ended, but a pass under way still uses their slots."""
@@ -113,6 +122,7 @@ class Scheduler:
     def plan(self) -> Plan:
         """Choose the shares of the next pass and book them as done."""
         plan = Plan()
+        self._filling.clear()
         writers = [row for row in self.running if row.left == 1 and row.wants_pass]
         for row in writers:
             if row.pages and self._grow(row):  # an older one may just have put it back
@@ -167,7 +177,7 @@ class Scheduler:
         for row in begun:
             row.done = True
         self.waiting = [row for row in self.waiting if row.slot < 0]
-        self.running, self._retired, self.entered = [], [], []
+        self.running, self._retired, self.entered, self.copies = [], [], [], []
         self._free_slots = list(range(self.max_rows - 1, -1, -1))
         self.pages.clear()
         return begun
@@ -256,9 +266,7 @@ class Scheduler:
         room = self.pages.available - self.pages.unheld_among(hits)
         if room < (reserve if self.running else needed):
             return False
-        self.pages.hold(hits)
-        after = hits[-1] if hits else None
-        row.pages = hits + self.pages.take(min(reserve, room), after)
+        row.pages = self._placed(hits, min(reserve, room))
         row.cached, row.remembered = len(hits) * self.pages.page_size, len(hits)
         if row.slot < 0:
             row.slot = self._free_slots.pop()
@@ -269,6 +277,20 @@ class Scheduler:
             self.prefix_hit_tokens += row.cached
         insort(self.running, row, key=_by_arrival)
         return True
+
+    def _placed(self, hits: list[int], count: int) -> list[int]:
+        """Known pages, held or copied, and `count` new ones."""
+        self.pages.hold(hits)
+        own = self.pages.take(count, hits[-1] if hits else None)
+        shared = hits + own
+        in_place = not self._in_one_piece or not hits or _is_run(shared)
+        if in_place or len(hits) > self.pages.available or not self._filling.isdisjoint(hits):
+            return shared
+        self.pages.release(own)
+        pages = self.pages.take(len(shared))
+        self.copies.append((hits, pages[: len(hits)]))
+        self.pages.release(hits)
+        return pages
 
     def _known_pages(self, row: Row) -> list[int]:
         """Remembered pages of the row's beginning; its last token is always computed."""
@@ -334,20 +356,27 @@ class Scheduler:
         row.flights += 1
         if due and row.writes:
             row.ahead += 1
-        self._remember(row)
+        self._filling.update(self._remember(row))
 
-    def _remember(self, row: Row) -> None:
-        """Offer pages that are full of known tokens to later rows; a later pass may read them."""
+    def _remember(self, row: Row) -> list[int]:
+        """Offer pages that are full of known tokens to later rows; returns these pages."""
         full = min(row.cached, len(row.tokens)) // self.pages.page_size
         if full <= row.remembered or not row.pages or not self.pages.remembers:
-            return
+            return []
         digests = row.digests_up_to(full, self.pages.page_size)
         for i in range(row.remembered, full):
             self.pages.remember(row.pages[i], digests[i])
-        row.remembered = full
+        first, row.remembered = row.remembered, full
+        return row.pages[first:full]
 
     def _pages_for(self, tokens: int) -> int:
         return -(-tokens // self.pages.page_size)
+
+
+def _is_run(pages: list[int]) -> bool:
+    return pages[-1] - pages[0] + 1 == len(pages) and all(
+        after - before == 1 for before, after in pairwise(pages)
+    )
 
 
 def _by_arrival(row: Row) -> int:

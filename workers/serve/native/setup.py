@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,11 @@ from workers.serve.native.scheduler import Share
 
 _MAX_ROWS = {"cpu": 16, "cuda": 128}
 _PREFILL_TOKENS = {"cpu": 256, "cuda": 2048}
+_TIMED_TOKENS = 32
+"""Of a prompt that is read on trial by a processor, to know how fast it is."""
+_LONGEST_BITE_S = 0.5
+"""A bite of a prompt holds everybody's next token up for no longer, on a processor."""
+_LEAST_BITE_TOKENS = 32
 _RECORDED_TOKENS = 1024
 """The largest recorded pass that reads prompts: larger ones keep a card busy without."""
 
@@ -168,11 +173,28 @@ def _invented_pass(
 
 def _warm_up(machine: Machine, spec: ServeSpec, progress: Progress) -> None:
     """Refuse a model that does not work before anybody asks it; compile and record its passes."""
-    tokens = min(machine.prefill_tokens, machine.context_tokens, machine.pool.capacity_tokens // 2)
-    sizes: Sequence[tuple[int, int]] = [(2, 1), (tokens, 1), (1, 1)]
-    for count, rows in sizes:
-        packed = _invented_pass(machine.device, machine.pool, count, rows, machine.context_tokens)
-        logits = machine.runner.forward(packed.batch)
-        loading.check_logits(logits, spec.model)
-    most = machine.prefill_tokens + machine.max_rows
-    machine.runner.capture(machine.max_rows, progress, max_tokens=most)
+    card = machine.device.type == "cuda"
+    bite = machine.prefill_tokens if card else _TIMED_TOKENS
+    bite = min(bite, machine.context_tokens, machine.pool.capacity_tokens // 2)
+    for tokens in (2, 1):
+        _try(machine, spec, tokens)
+    seconds = min(_try(machine, spec, bite) for _ in range(2))
+    if not card and not spec.prefill_tokens:
+        machine.prefill_tokens = _bite_for(seconds / bite, machine.prefill_tokens)
+    recorded_tokens = min(_RECORDED_TOKENS, machine.prefill_tokens + machine.max_rows)
+    machine.runner.capture(machine.max_rows, progress, max_tokens=recorded_tokens)
+
+
+def _try(machine: Machine, spec: ServeSpec, tokens: int) -> float:
+    """Seconds of a pass over one prompt, which must give finite logits."""
+    packed = _invented_pass(machine.device, machine.pool, tokens, 1, machine.context_tokens)
+    began = time.perf_counter()
+    logits = machine.runner.forward(packed.batch)
+    loading.check_logits(logits, spec.model)
+    return time.perf_counter() - began
+
+
+def _bite_for(token_s: float, most: int) -> int:
+    """Prompt tokens that a processor reads in the time that writing rows may be held up."""
+    tokens = int(_LONGEST_BITE_S / max(token_s, 1e-6))
+    return max(_LEAST_BITE_TOKENS, min(most, tokens))
