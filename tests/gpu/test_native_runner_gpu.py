@@ -30,6 +30,17 @@ SIZES = {
     "num_key_value_heads": 2,
     "head_dim": 64,
 }
+LATENT_SIZES = {
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "kv_lora_rank": 64,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 32,
+    "v_head_dim": 32,
+    "moe_intermediate_size": 128,
+}
 WORSE_THAN_ITS_OWN = 1.5
 """How much farther from float32 the kernels may be than transformers in the same 16 bits."""
 
@@ -38,7 +49,8 @@ def small_model(arch: str, dtype: torch.dtype, **changes: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    config = tiny_config(arch, **(SIZES | changes))
+    sizes = LATENT_SIZES if arch.startswith("deepseek") else SIZES
+    config = tiny_config(arch, **(sizes | changes))
     with torch.device("cuda"):
         model = AutoModelForCausalLM.from_config(config)
     for parameter in model.parameters():
@@ -60,7 +72,7 @@ def apart(made: torch.Tensor, exact: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("arch", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("arch", ["llama", "qwen2", "qwen3", "deepseek_v2", "deepseek_v3"])
 @pytest.mark.parametrize("graphs", [False, True])
 def test_logits_are_as_near_to_float32_as_those_of_transformers(
     arch: str, dtype: torch.dtype, graphs: bool
@@ -82,7 +94,7 @@ def test_logits_are_as_near_to_float32_as_those_of_transformers(
             own.append(twin(seen).logits[0, -last:])
         oracle = torch.cat(wanted)
         assert apart(made, oracle) <= WORSE_THAN_ITS_OWN * apart(torch.cat(own), oracle) + 1e-3
-    if graphs:
+    if graphs and not arch.startswith("deepseek"):  # routed experts may not let themselves be
         assert driver.runner.graphs is not None
         assert driver.runner.graphs.reason == ""
         assert ("writing", 4, False) in driver.runner.graphs.recorded
