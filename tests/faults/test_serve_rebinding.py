@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from core.services.serve_address import reachable_addresses
 from tests.e2e.serve_process import ServerProcess, serving
 from tests.tiny_models import build_tiny
 
@@ -111,3 +113,21 @@ def test_what_was_turned_away_is_written_down_and_counted(server: ServerProcess)
         metrics = http.get("/metrics").text
     assert 'code="missing_api_key"' in metrics
     assert "/v1/models" not in metrics  # what strangers ask for makes no new names
+
+
+def test_a_server_for_the_network_says_where_it_is_reached_and_keeps_its_door(
+    tmp_path: Path,
+) -> None:
+    model = build_tiny(tmp_path / "model", "llama")
+    with serving(tmp_path / "home", model, host="0.0.0.0") as open_to_all:
+        ready = open_to_all.state.ready
+        assert ready is not None
+        port = int(ready.url.rsplit(":", 1)[1])
+        assert ready.addresses == reachable_addresses("0.0.0.0", port)
+        for url in ready.addresses:
+            host = url.removeprefix("http://")
+            assert ask(open_to_all, "GET", "/health", Host=host).status_code == 200
+            assert ask(open_to_all, "GET", "/v1/models", Host=host).status_code == 401
+        assert ask(open_to_all, "GET", "/health", Host="evil.example").status_code == 403
+        assert ask(open_to_all, "GET", "/health", Host="10.255.255.254").status_code == 403
+        assert ("other computers can reach" in open_to_all.log) == bool(ready.addresses)
