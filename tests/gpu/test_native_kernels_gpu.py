@@ -135,7 +135,7 @@ def test_products_of_few_rows(wide: int, deep: int, rows: int, dtype: Any) -> No
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("rows", [1, 2, 8, 33, 64])
+@pytest.mark.parametrize("rows", [1, 2, 8, 33, 64, 200])
 @pytest.mark.parametrize(("wide", "deep"), SHAPES)
 def test_products_with_8_bits(wide: int, deep: int, rows: int, dtype: Any) -> None:
     x, scale = noise(rows, deep, dtype=dtype), torch.rand(wide, device="cuda") / 127

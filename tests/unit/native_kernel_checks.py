@@ -113,13 +113,20 @@ def linear() -> None:
 def int8() -> None:
     from workers.serve.native.ops import triton_linear_int8
 
-    for rows, wide, deep in ((1, 100, 96), (2, 64, 4112), (5, 100, 96), (33, 64, 528)):
-        x, bias, scale = _rows(rows, deep), torch.randn(wide), torch.rand(wide) / 127
+    for rows, wide, deep in (
+        (1, 100, 96),
+        (2, 64, 4112),
+        (5, 100, 96),
+        (33, 64, 528),
+        (65, 48, 1040),
+    ):
+        x, bias, scale = _rows(rows, deep), torch.randn(wide).half(), torch.rand(wide) / 127
         weight = torch.randint(-127, 128, (wide, deep), dtype=torch.int8)
         for added in (None, bias):
             assert triton_linear_int8.suits_linear_int8(x, weight, scale, added)
+            wide_bias = None if added is None else added.float()
             ours = triton_linear_int8.linear_int8(x, weight, scale, added)
-            assert far(ours, reference.linear_int8(x.float(), weight, scale, added)) < 1e-3
+            assert far(ours, reference.linear_int8(x.float(), weight, scale, wide_bias)) < 1e-3
 
 
 def nf4_linear() -> None:

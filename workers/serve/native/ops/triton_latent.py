@@ -19,16 +19,16 @@ from workers.serve.native.ops.triton_launch import (
     launch,
     shared_bytes,
 )
-from workers.serve.native.ops.triton_paged_prefill import find_row
+from workers.serve.native.ops.triton_paged_prefill import find_row, padded_rows
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["table_stride", "rows", "splits"])
 def _latent(q, latents, table, lens, starts, out, parts, tops, scale, table_stride, rows,
-            HEADS: tl.constexpr, RANK: tl.constexpr, ROPE: tl.constexpr, PAGE: tl.constexpr,
+            splits, HEADS: tl.constexpr, RANK: tl.constexpr, ROPE: tl.constexpr, PAGE: tl.constexpr,
             PADDED: tl.constexpr, LINES: tl.constexpr, AT_ONCE: tl.constexpr, TOKENS: tl.constexpr,
-            SPLITS: tl.constexpr, BLOCK: tl.constexpr, LEAST: tl.constexpr, DECODE: tl.constexpr,
+            WHOLE: tl.constexpr, BLOCK: tl.constexpr, LEAST: tl.constexpr, DECODE: tl.constexpr,
             OVERLAP: tl.constexpr):  # fmt: skip
     """`LINES` lines: `TOKENS` tokens of `AT_ONCE` heads each."""
     if OVERLAP:
@@ -46,7 +46,7 @@ def _latent(q, latents, table, lens, starts, out, parts, tops, scale, table_stri
     new = tl.load(starts + row + 1) - begin
     context = tl.load(lens + row)
     end = tl.minimum(context, context - new + (tile + 1) * TOKENS)
-    piece = tl.maximum(tl.cdiv(tl.cdiv(context, SPLITS), BLOCK) * BLOCK, LEAST)
+    piece = tl.maximum(tl.cdiv(tl.cdiv(context, splits), BLOCK) * BLOCK, LEAST)
     if DECODE:
         first = piece_number * piece
         last = tl.minimum(first + piece, context)
@@ -93,11 +93,11 @@ def _latent(q, latents, table, lens, starts, out, parts, tops, scale, table_stri
         some = weight > 0
         weight = tl.where(some, weight, 1.0)
         total = total / weight[:, None]
-        if SPLITS == 1:
+        if WHOLE:
             to = out + query_line[:, None] * RANK + lane[None, :]
             tl.store(to, total.to(out.dtype.element_ty), mask=ours[:, None])
         else:
-            part = (row.to(tl.int64) * HEADS + head) * SPLITS + piece_number
+            part = (row.to(tl.int64) * HEADS + head) * splits + piece_number
             tl.store(parts + part[:, None] * RANK + lane[None, :], total, mask=ours[:, None])
             tl.store(tops + part, tl.where(some, top, 0.0) + tl.log2(weight), mask=ours)
 
@@ -183,8 +183,8 @@ def _run(
     _, page, width = latents.shape
     _latent[grid](
         q, latents, batch.page_table, batch.context_lens, batch.query_starts, out, parts, tops,
-        scale, batch.page_table.stride(0), batch.rows, heads, rank, width - rank, page,
-        triton.next_power_of_2(batch.rows), lines, at_once, tokens, splits, block, split.LEAST,
+        scale, batch.page_table.stride(0), batch.rows, splits, heads, rank, width - rank, page,
+        padded_rows(batch.rows), lines, at_once, tokens, splits == 1, block, split.LEAST,
         decode, **launch(q), num_warps=8 if lines > 16 else 4,
         num_stages=stages,
     )  # fmt: skip

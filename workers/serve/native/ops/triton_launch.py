@@ -6,7 +6,8 @@ waits for its predecessor before it touches anything else. At one row that fills
 some 240 short kernels a token: reading weights goes on while a norm or an attention is computed.
 
 Every program of a kernel that is launched so has to call `wait()`, also one with nothing to do:
-completion is handed on from kernel to kernel.
+completion is handed on from kernel to kernel. Weights may be read ahead because they change between
+passes only, and a pass begins with a kernel of torch's, which waits for all before it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ multiplied once, behind the sum.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as functional
 import triton
 import triton.language as tl
 
@@ -83,15 +84,29 @@ def _some_rows(x, weight, scale, bias, out, M, N, K: tl.constexpr, BLOCK_M: tl.c
     tl.store(to, total.to(out.dtype.element_ty), mask=inside[:, None] & (row < M)[None, :])
 
 
+@triton.jit
+def _widen(weight, scale, out, K, BLOCK: tl.constexpr, OVERLAP: tl.constexpr):
+    if OVERLAP:
+        gdc_launch_dependents()
+        gdc_wait()
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    number = tl.load(weight + row * K + column, mask=column < K, other=0).to(tl.float32)
+    wide = (number * tl.load(scale + row)).to(out.dtype.element_ty)
+    tl.store(out + row * K + column, wide, mask=column < K)
+
+
 def linear_int8(
     x: torch.Tensor,
     weight: torch.Tensor,
     scale: torch.Tensor,
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """As `reference.linear_int8`, up to `ROWS` rows."""
+    """As `reference.linear_int8`; more than `ROWS` rows are left to the card's own library."""
     wide, deep = weight.shape
     rows = len(x)
+    if rows > ROWS:
+        return functional.linear(x, _widened(weight, scale, x.dtype), bias)
     out = x.new_empty(rows, wide)
     added = out if bias is None else bias
     x = x.contiguous()
@@ -119,12 +134,19 @@ def suits_linear_int8(
     scale: torch.Tensor,
     bias: torch.Tensor | None = None,
 ) -> bool:
-    """A few rows, 16-bit numbers, nothing transposed."""
+    """16-bit numbers, nothing transposed."""
     return (
         x.ndim == 2
-        and 0 < x.shape[0] <= ROWS
+        and len(x) > 0
         and x.dtype in (torch.float16, torch.bfloat16)
         and weight.dtype == torch.int8
         and weight.is_contiguous()
         and weight.shape[1] % 16 == 0
     )
+
+
+def _widened(weight: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    wide, deep = weight.shape
+    out = torch.empty(wide, deep, dtype=dtype, device=weight.device)
+    _widen[(wide, triton.cdiv(deep, 1024))](weight, scale, out, deep, 1024, **launch(out))
+    return out

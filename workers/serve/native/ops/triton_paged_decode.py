@@ -30,15 +30,16 @@ _WAVES = 8
 """Programs a multiprocessor that are wanted."""
 _LONGEST = 4096
 """Tokens of the longest piece, so that a long row among short ones does not hold all up."""
-_MOST = 64
+_FEW, _MOST = 16, 64
 """Pieces."""
 
 
-@triton.jit
+# Numbers that change from pass to pass are not compiled in: a request never waits for a compiler.
+@triton.jit(do_not_specialize=["splits", "table_stride"])
 def _pieces(q, keys, values, table, lens, starts, out, parts, tops, scale, table_stride,
-            HEADS: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, WIDTH: tl.constexpr,
-            PAGE: tl.constexpr, SPLITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
-            LEAST: tl.constexpr, OVERLAP: tl.constexpr):  # fmt: skip
+            splits, HEADS: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr,
+            WIDTH: tl.constexpr, PAGE: tl.constexpr, WHOLE: tl.constexpr, ROWS: tl.constexpr,
+            BLOCK: tl.constexpr, LEAST: tl.constexpr, OVERLAP: tl.constexpr):  # fmt: skip
     if OVERLAP:
         gdc_launch_dependents()
         gdc_wait()
@@ -48,7 +49,7 @@ def _pieces(q, keys, values, table, lens, starts, out, parts, tops, scale, table
     token = tl.load(starts + batch_row)
     context = tl.load(lens + batch_row)
     alone = tl.load(starts + batch_row + 1) - token == 1
-    piece = tl.maximum(tl.cdiv(tl.cdiv(context, SPLITS), BLOCK) * BLOCK, LEAST)
+    piece = tl.maximum(tl.cdiv(tl.cdiv(context, splits), BLOCK) * BLOCK, LEAST)
     first = split * piece
     last = tl.minimum(first + piece, context)
     if alone & ((first < last) | (split == 0)):
@@ -83,17 +84,17 @@ def _pieces(q, keys, values, table, lens, starts, out, parts, tops, scale, table
         some = weight > 0
         weight = tl.where(some, weight, 1.0)
         total = total / weight[:, None]
-        if SPLITS == 1:
+        if WHOLE:
             tl.store(out + query_at, total.to(out.dtype.element_ty), mask=ours[:, None])
         else:
-            part = (batch_row.to(tl.int64) * HEADS + head) * SPLITS + split
+            part = (batch_row.to(tl.int64) * HEADS + head) * splits + split
             tl.store(parts + part[:, None] * WIDTH + lane[None, :], total, mask=ours[:, None])
             tl.store(tops + part, tl.where(some, top, 0.0) + tl.log2(weight), mask=ours)
 
 
-@triton.jit
-def _join(parts, tops, lens, starts, out, HEADS: tl.constexpr, WIDTH: tl.constexpr,
-          SPLITS: tl.constexpr, PADDED: tl.constexpr, BLOCK: tl.constexpr, LEAST: tl.constexpr,
+@triton.jit(do_not_specialize=["splits"])
+def _join(parts, tops, lens, starts, out, splits, HEADS: tl.constexpr, WIDTH: tl.constexpr,
+          PADDED: tl.constexpr, BLOCK: tl.constexpr, LEAST: tl.constexpr,
           OVERLAP: tl.constexpr):  # fmt: skip
     if OVERLAP:
         gdc_launch_dependents()
@@ -103,11 +104,11 @@ def _join(parts, tops, lens, starts, out, HEADS: tl.constexpr, WIDTH: tl.constex
     token = tl.load(starts + batch_row)
     context = tl.load(lens + batch_row)
     if tl.load(starts + batch_row + 1) - token == 1:
-        piece = tl.maximum(tl.cdiv(tl.cdiv(context, SPLITS), BLOCK) * BLOCK, LEAST)
+        piece = tl.maximum(tl.cdiv(tl.cdiv(context, splits), BLOCK) * BLOCK, LEAST)
         split = tl.arange(0, PADDED)
         lane = tl.arange(0, WIDTH)
-        there = (split < SPLITS) & ((split * piece < context) | (split == 0))
-        at = (batch_row * HEADS + head) * SPLITS + split
+        there = (split < splits) & ((split * piece < context) | (split == 0))
+        at = (batch_row * HEADS + head) * splits + split
         top = tl.load(tops + at, mask=there, other=float("-inf"))
         share = tl.exp2(top - tl.max(top, 0))
         part = tl.load(parts + at[:, None] * WIDTH + lane[None, :], mask=there[:, None], other=0.0)
@@ -144,8 +145,8 @@ def decode(
         tops = q.new_empty(batch.rows, heads, splits, dtype=torch.float32)
     _pieces[(kv_heads, batch.rows, splits)](
         q, keys, values, batch.page_table, batch.context_lens, batch.query_starts, out, parts,
-        tops, scale, batch.page_table.stride(0), heads, kv_heads, group, width, page, splits, rows,
-        block, LEAST, **launch(q), num_warps=warps, num_stages=stages,
+        tops, scale, batch.page_table.stride(0), splits, heads, kv_heads, group, width, page,
+        splits == 1, rows, block, LEAST, **launch(q), num_warps=warps, num_stages=stages,
     )  # fmt: skip
     if splits > 1:
         join(parts, tops, batch, out, block)
@@ -165,9 +166,9 @@ def join(
     """
     _, heads, splits, width = parts.shape
     _join[(heads, batch.rows)](
-        parts, tops, batch.context_lens, batch.query_starts, out, heads, width, splits,
-        triton.next_power_of_2(splits), block, LEAST, **launch(out),
-        num_warps=8 if splits * width > 8192 else 4,
+        parts, tops, batch.context_lens, batch.query_starts, out, splits, heads, width,
+        _FEW if splits <= _FEW else _MOST, block, LEAST, **launch(out),
+        num_warps=8 if splits > _FEW and width > 128 else 4,
     )  # fmt: skip
 
 

@@ -71,7 +71,8 @@ def _step(query, keys, values, table_row, begin, context, kv_head, edge, scale, 
     return higher, weight, total
 
 
-@triton.jit
+# Numbers that change from pass to pass are not compiled in: a request never waits for a compiler.
+@triton.jit(do_not_specialize=["table_stride", "rows"])
 def _prefill(q, keys, values, table, lens, starts, out, scale, table_stride, rows,
              HEADS: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, WIDTH: tl.constexpr,
              PAGE: tl.constexpr, PADDED: tl.constexpr, BLOCK_M: tl.constexpr, TOKENS: tl.constexpr,
@@ -117,6 +118,11 @@ def _prefill(q, keys, values, table, lens, starts, out, scale, table_stride, row
         tl.store(out + query_at, total.to(out.dtype.element_ty), mask=ours[:, None])
 
 
+def padded_rows(rows: int) -> int:
+    """Length of the vectors in which tiles look for their row: few values, so few kernels."""
+    return max(128, int(triton.next_power_of_2(rows)))
+
+
 def prefill(
     q: torch.Tensor,
     keys: torch.Tensor,
@@ -139,7 +145,7 @@ def prefill(
     _prefill[(tokens // a_tile + batch.rows, kv_heads)](
         q, keys, values, batch.page_table, batch.context_lens, batch.query_starts, out, scale,
         batch.page_table.stride(0), batch.rows, heads, kv_heads, group, width, page,
-        triton.next_power_of_2(batch.rows), lines, a_tile, block, **launch(q), num_stages=stages,
+        padded_rows(batch.rows), lines, a_tile, block, **launch(q), num_stages=stages,
         num_warps=8 if width > 128 else 4,
     )  # fmt: skip
 

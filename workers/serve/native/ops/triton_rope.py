@@ -12,6 +12,9 @@ import triton.language as tl
 
 from workers.serve.native.ops.triton_launch import gdc_launch_dependents, gdc_wait, launch
 
+_AT_ONCE = 8
+"""Heads a program."""
+
 
 @triton.jit
 def _rope_store(qkv, cos_sin, positions, slots, keys, values, q_norm, k_norm, out, eps,
@@ -81,11 +84,10 @@ def rope_and_store(
     tokens, width = len(qkv), keys.shape[-1]
     out = qkv.new_empty(tokens, heads, width)
     half = triton.next_power_of_2(width // 2)
-    at_once = 8 if tokens < 128 else 16
-    _rope_store[(tokens, triton.cdiv(heads + 2 * kv_heads, at_once))](
+    _rope_store[(tokens, triton.cdiv(heads + 2 * kv_heads, _AT_ONCE))](
         qkv, cos_sin, positions, slots, keys, values,
         qkv if q_norm is None else q_norm, qkv if k_norm is None else k_norm, out, eps,
-        heads, kv_heads, width, half, at_once, q_norm is not None, **launch(qkv),
+        heads, kv_heads, width, half, _AT_ONCE, q_norm is not None, **launch(qkv),
         num_warps=4,
     )  # fmt: skip
     return out
