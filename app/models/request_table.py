@@ -24,6 +24,8 @@ _NAMES = {
     "/generate": "generate",
 }
 _LEFT = 499
+CANCELLED = "cancelled"
+"""Error code of a request that the owner ended by hand."""
 _NO_INDEX = QModelIndex()
 _Index = QModelIndex | QPersistentModelIndex
 
@@ -41,7 +43,9 @@ class RequestRow:
     @property
     def failed(self) -> bool:
         """It was refused, or ended with an error; a client that left is no error of ours."""
-        return self.done is not None and self.done.status not in (200, _LEFT)
+        if self.done is None or self.done.error_code == CANCELLED:
+            return False
+        return self.done.status not in (200, _LEFT)
 
 
 def rows_of(
@@ -189,6 +193,8 @@ class RequestTableModel(QAbstractTableModel):
         if request.status == 200:
             key = {"length": "cut", "tool_calls": "tools"}.get(request.finish_reason or "", "done")
             return self._words.get(key, key)
+        if request.error_code == CANCELLED:
+            return self._words.get("cancelled", "cancelled")
         if request.status == _LEFT:
             return self._words.get("left", "left")
         refused = self._words.get("refused", "refused")
@@ -239,6 +245,8 @@ def _state_color(row: RequestRow) -> QColor | None:
     assert row.done is not None
     if row.done.status == 200:
         return None
+    if row.done.error_code == CANCELLED:
+        return QColor(tokens.muted)
     return QColor(tokens.warning if row.done.status in (_LEFT, 429, 503) else tokens.error)
 
 

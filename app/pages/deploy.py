@@ -346,11 +346,8 @@ class DeployPage(Page):
         if kind == "self_test":
             return
         if accepted:
-            said = {
-                "adapter": self.tr("The adapters were changed"),
-                "cancel_request": self.tr("The request was ended"),
-            }
-            self.ctx.notify(said[kind], "ok")
+            if kind == "adapter":  # of a request the table says it
+                self.ctx.notify(self.tr("The adapters were changed"), "ok")
             return
         reason = refused_reason(detail, self.ctx.language.language)
         self.ctx.notify(

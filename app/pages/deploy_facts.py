@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject
 
+from app.i18n import LanguageManager
+from app.texts.serving import engine_name
 from core.supervisor import RunView
-
-_ENGINES = {"llama_cpp": "llama.cpp", "vllm": "vLLM"}
 
 
 class ServerFacts(QObject):
@@ -21,6 +21,6 @@ class ServerFacts(QObject):
             view.state.default_model or ready.model_id,
             f"{ready.url}/v1",
             f"{ready.device} {ready.precision or ready.dtype}",
-            self.tr("{engine} engine").format(engine=_ENGINES.get(ready.engine, ready.engine)),
+            engine_name(ready.engine, LanguageManager.current().language),
             self.tr("{n} tokens of context").format(n=f"{ready.max_context_tokens:,}"),
         ]

@@ -213,6 +213,7 @@ class RequestsCard(Card):
             "cut": self.tr("length reached"),
             "tools": self.tr("asks for a tool"),
             "left": self.tr("client left"),
+            "cancelled": self.tr("ended by you"),
             "refused": self.tr("refused"),
             "queued": self.tr("waits"),
             "reading": self.tr("reads the prompt"),

@@ -61,7 +61,8 @@ class SelfTestCard(Card):
         self.body.addLayout(top)
         for widget in (self.progress, self.status, self.verdict, self.physics):
             self.body.addWidget(widget)
-        self.body.addWidget(self.table, 1)
+        self.body.addWidget(self.table, 1000)
+        self.body.addStretch(1)  # without a table the rest stays together at the top
         self.start_button.clicked.connect(self._start)
         self.retranslate()
         self._refresh()
@@ -158,7 +159,8 @@ class SelfTestCard(Card):
             prompt=done.prompt_tokens, answer=done.answer_tokens
         )
         if not done.sustained_qps:
-            slow = next((r.latency_p99_ms for r in rates if r.latency_p99_ms is not None), None)
+            told = (r.latency_p99_ms for r in rates if r.latency_p99_ms is not None)
+            slow = next(told, done.latency_p99_ms)
             slowest = f"{slow:,.0f} ms" if slow is not None else "–"
             return self.tr(
                 "No rate held P99 under {target} ms with {workload}: the lowest gave {slowest}."

@@ -404,7 +404,7 @@
         </message>
         <message>
             <source>DeepDeck's own</source>
-            <translation>DeepDeck 自带引擎</translation>
+            <translation>DeepDeck 自有引擎</translation>
         </message>
         <message>
             <source>The fastest here for Llama, Qwen and DeepSeek models, on a card or the processor.</source>
@@ -416,7 +416,7 @@
         </message>
         <message>
             <source>Runs nearly every model, but slower. For those that DeepDeck's own engine does not know.</source>
-            <translation>几乎支持所有模型，但较慢。用于自带引擎不支持的模型。</translation>
+            <translation>几乎支持所有模型，但较慢。用于自有引擎不支持的模型。</translation>
         </message>
         <message>
             <source>vLLM</source>
@@ -924,10 +924,6 @@
             <translation>适配器已更改</translation>
         </message>
         <message>
-            <source>The request was ended</source>
-            <translation>请求已结束</translation>
-        </message>
-        <message>
             <source>The server did not do it. {reason}</source>
             <translation>服务器未执行。{reason}</translation>
         </message>
@@ -1368,6 +1364,10 @@
             <translation type="unfinished">客户端已断开</translation>
         </message>
         <message>
+            <source>ended by you</source>
+            <translation>已手动结束</translation>
+        </message>
+        <message>
             <source>refused</source>
             <translation type="unfinished">已拒绝</translation>
         </message>
@@ -1420,7 +1420,7 @@
         </message>
         <message>
             <source>No rate held P99 under {target} ms with {workload}: the lowest gave {slowest}.</source>
-            <translation>在{workload}下，没有任何速率能使 P99 低于 {target} 毫秒：最低速率为 {slowest}。</translation>
+            <translation>在{workload}的负载下，没有任何速率能使 P99 低于 {target} 毫秒：最低为 {slowest}。</translation>
         </message>
         <message>
             <source>This machine holds {rate} requests a second with P99 under {target} ms ({workload}).</source>
@@ -1581,10 +1581,6 @@
     <context>
         <name>ServerFacts</name>
         <message>
-            <source>{engine} engine</source>
-            <translation>{engine} 引擎</translation>
-        </message>
-        <message>
             <source>{n} tokens of context</source>
             <translation type="unfinished">上下文 {n} token</translation>
         </message>
@@ -1718,6 +1714,10 @@
         <message>
             <source>Requests per second</source>
             <translation type="unfinished">每秒请求数</translation>
+        </message>
+        <message>
+            <source>Requests per second, held</source>
+            <translation>每秒可承受请求数</translation>
         </message>
         <message>
             <source>Errors</source>

@@ -21,6 +21,7 @@ from core.protocol.events import (
     RunFinished,
     ServeAdapters,
     ServeEngine,
+    ServeSelfTest,
 )
 from core.runlog.run_dir import RunDir
 from tests.gui.live_helpers import click, sent
@@ -163,6 +164,16 @@ def test_a_request_stays_chosen_when_it_is_answered(deck: Deck, show: Show) -> N
     assert card.open_button.isEnabled()
 
 
+def test_a_request_that_was_ended_by_hand_is_no_error(deck: Deck, show: Show) -> None:
+    page, run = show("quiet")
+    more(deck, run, answered(50, time.time(), status=403, error_code="cancelled"))
+    card = page.live.requests
+    assert card.rows.index(0, card.rows.columnCount() - 1).data() == "ended by you"
+    click(card.errors_button)
+    assert card.rows.rowCount() == 0
+    assert card.empty.isVisible()
+
+
 def test_the_errors_filter_leaves_only_what_was_refused_or_failed(show: Show) -> None:
     page, _ = show("busy")
     card = page.live.requests
@@ -221,7 +232,16 @@ def test_the_self_test_is_asked_for_with_its_lengths_and_tells_rates_and_verdict
     assert "holds 48 requests a second" in card.verdict.text()
     assert "at most 71" in card.physics.text()
     assert card.start_button.isEnabled()
-    assert page.live.figures.tiles["qps"].light == "missed"  # 48 is below 50, and now measured
+    tile = page.live.figures.tiles["qps"]
+    assert (tile.light, tile.stat.value) == ("missed", "48.0")  # below 50, and now measured
+
+
+def test_a_machine_too_slow_for_any_rate_says_what_one_answer_took(deck: Deck, show: Show) -> None:
+    page, run = show("quiet")
+    slow = ServeSelfTest(phase="done", prompt_tokens=128, answer_tokens=16, latency_p99_ms=3902.0,
+                         sustained_qps=0.0, one_stream_tokens_per_second=5.5)  # fmt: skip
+    more(deck, run, slow)
+    assert "3,902 ms" in page.live.self_test.verdict.text()
 
 
 def test_a_refused_self_test_says_why_on_its_card(deck: Deck, show: Show) -> None:
