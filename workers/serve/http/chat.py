@@ -29,7 +29,7 @@ async def _prepare(asked: Asked[ChatRequest]) -> Prepared:
     prompter = loaded.prompter
     _refuse(body)
     functions = functions_of(body, prompter, asked.adapter)
-    grammar = await checked_grammar(body, functions, prompter, loaded.facts)
+    grammar = await checked_grammar(body, functions, loaded.facts)
     prompt = await prompter.chat(
         Conversation(body.messages, body.chat_template_kwargs or {}, functions.definitions),
         asked.adapter,

@@ -7,6 +7,7 @@ from typing import Any
 
 from workers.serve.engines.base import ModelFacts
 from workers.serve.http.errors import bad_value
+from workers.serve.http.grammar_checks import CHECKS
 from workers.serve.http.guard import need
 from workers.serve.http.schemas_chat import ChatRequest, Tool, ToolChoice, definitions
 from workers.serve.http.streaming import encoded
@@ -96,9 +97,7 @@ def form_of(body: ChatRequest) -> str | None:
     return encoded(schema).decode()
 
 
-async def checked_grammar(
-    body: ChatRequest, functions: Functions, prompter: Prompter, facts: ModelFacts
-) -> str | None:
+async def checked_grammar(body: ChatRequest, functions: Functions, facts: ModelFacts) -> str | None:
     """What the answer must obey. Compiled once here, off the event loop, to refuse it in time.
 
     Raises:
@@ -111,14 +110,7 @@ async def checked_grammar(
     if found is None:
         return None
     need(facts, "grammar", param, "holding an answer to a form")
-
-    def check(text: str = found) -> None:
-        grammars.check(text)
-
-    try:
-        await prompter.run(check)
-    except grammars.GrammarError as e:
-        raise bad_value(str(e), "tools" if calls is not None else param) from e
+    await CHECKS.check(found, "tools" if calls is not None else param)
     return found
 
 
