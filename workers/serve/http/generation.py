@@ -83,6 +83,7 @@ class Generation:
         if len(rows) > MAX_ROWS:
             raise ApiError(400, f"at most {MAX_ROWS} answers a request", param="n")
         self._spec, self._engine, self._call, self._mark = state.spec, loaded.engine, call, mark
+        self._admission = state.admission
         self._ending: BaseException | None = None
         self.choices: list[Choice] = []
         self.prompts = list({id(r.prompt): r.prompt for r in rows}.values())
@@ -162,7 +163,7 @@ class Generation:
                 self._call.tickets.append(ticket)
         except QueueFull as e:
             self.close()
-            raise unavailable(str(e), "queue_full") from e
+            raise unavailable(str(e), "queue_full", self._admission.retry_after_s) from e
         except EngineError as e:
             self.close()
             raise unavailable(str(e), "engine_unavailable") from e
