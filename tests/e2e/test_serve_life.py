@@ -206,7 +206,7 @@ def test_a_full_queue_answers_503_with_retry_after(tmp_path: Path, tireless: Pat
         assert refused.json()["error"]["code"] == "queue_full"
         assert [lines[-1] for lines in said] == [{"done": True}] * 2
         assert client.post("/v1/completions", json=LONG).status_code == 200
-        assert 'reason="busy"} 1\n' in client.get("/metrics").text
+        assert 'reason="queue_full"} 1\n' in client.get("/metrics").text
         until(server, lambda: len(server.state.requests) == 5)
         assert sorted(r.status for r in server.state.requests) == [200, 200, 200, 499, 503]
 
@@ -243,7 +243,7 @@ def test_adapter_and_base_are_two_models_of_one_server(tmp_path: Path, model: Pa
 
 def test_figures_of_requests_reach_the_events(tmp_path: Path, model: Path) -> None:
     with serving(tmp_path, model) as server, server.client() as client:
-        client.post("/generate", json={"prompt": "Hello", "max_length": 5})
+        client.post("/generate", json={"prompt": "Hello", "max_new_tokens": 5})
         client.post("/generate", json={"prompt": ""})
         while not (server.state.stats and server.state.stats.requests_total == 2):
             assert server.process.poll() is None
