@@ -139,7 +139,7 @@ def prefill(
     _, page, kv_heads, _ = keys.shape
     group = heads // kv_heads
     lines, block, stages = _tile(
-        width * q.element_size(), shared_bytes(q.device), group, batch.max_query
+        width * q.element_size(), shared_bytes(q.device), group, min(batch.max_query, tokens)
     )
     a_tile = max(1, lines // group)
     _prefill[(tokens // a_tile + batch.rows, kv_heads)](
