@@ -324,6 +324,24 @@ def test_adapters_change_while_others_are_served_and_come_back_after_a_crash() -
     asyncio.run(serve())
 
 
+def test_a_crash_while_an_adapter_is_being_unloaded_is_told() -> None:
+    async def serve() -> None:
+        async with running() as engine:
+            await engine.change_adapters(AdapterChange(load=(("a", "/a"),)))
+            held = engine.submit([SLOW, 1], want(10_000), "a")
+            await held.next_events()
+            leaving = asyncio.create_task(engine.change_adapters(AdapterChange(unload=("a",))))
+            await asyncio.sleep(0.1)
+            engine.submit([DIES, 1], want(1), None)
+            with pytest.raises(AppError) as refused:
+                await leaving
+            assert refused.value.code is ErrorCode.ENGINE_FAILED
+            await engine.until("ready")
+            assert await tokens(engine.submit([5, 1], want(1), "a")) == [2]
+
+    asyncio.run(serve())
+
+
 def test_ending_all_tells_everybody_and_leaves_no_process() -> None:
     async def serve() -> int:
         async with running() as engine:

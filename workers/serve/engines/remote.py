@@ -132,13 +132,13 @@ class RemoteEngine:
 
     async def change_adapters(self, change: AdapterChange) -> ModelFacts:
         """See `Engine`."""
-        if self._away:
-            raise AppError(ErrorCode.ENGINE_FAILED, detail=self._away)
+        self._need_child()
         self._leaving |= set(change.unload)
         try:
             await self._until(
                 lambda: not any(t.adapter in change.unload for t in self._tickets.values())
             )
+            self._need_child()  # it may have died while its answers were waited for
             self.facts = await self._ask_for_change(change)
         finally:
             self._leaving -= set(change.unload)
@@ -308,6 +308,10 @@ class RemoteEngine:
             future.set_exception(wire.error_in(message["error"]))
         else:
             future.set_result(wire.facts_in(message["facts"]))
+
+    def _need_child(self) -> None:
+        if self._away:
+            raise AppError(ErrorCode.ENGINE_FAILED, detail=self._away)
 
     async def _ask_for_change(self, change: AdapterChange) -> ModelFacts:
         assert self._child is not None
