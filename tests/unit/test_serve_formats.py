@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 pytest.importorskip("transformers")
 
-from tests.serve_front import Front, saying
+from tests.serve_front import KEY, Front, saying
 from tests.tiny_models import PLAIN_TEMPLATE, tiny_tokenizer
 from workers.serve.engines.base import EngineError, TokenEvent
 from workers.serve.http import labels
@@ -176,3 +178,53 @@ def test_without_the_option_nothing_is_labeled() -> None:
     response = Front().chat()
     assert "x-ai-generated" not in response.headers
     assert "ai_generated" not in response.json()
+
+
+# -- how a stream is written --------------------------------------------------------------------
+
+
+def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.serve.http.generation.PING_S", 0.02)
+    front = Front()
+    whole = front.engine._play
+
+    async def slowly(ticket: Any) -> None:
+        await asyncio.sleep(0.2)
+        await whole(ticket)
+
+    monkeypatch.setattr(front.engine, "_play", slowly)
+    text = front.chat(stream=True).text
+    assert text.count(": ping\n\n") >= 2
+    assert events(text)[-1] == "[DONE]"
+    assert "".join(
+        c["choices"][0]["delta"].get("content", "") for c in events(text)[:-1]
+    ) == "Hello there"  # fmt: skip
+
+
+def chunks_of_each(streams: int) -> list[int]:
+    """How many pieces of text each of so many streams at once is written in."""
+    front = Front(saying("word " * 40, tiny_tokenizer()), queue_limit=500)
+    front.engine._bite = 1
+    body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+
+    async def go() -> list[int]:
+        transport = httpx.ASGITransport(app=front.app)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", headers=headers
+        ) as client:
+            asked = [client.post("/v1/chat/completions", json=body) for _ in range(streams)]
+            answers = await asyncio.gather(*asked)
+        found = [events(a.text)[1:-2] for a in answers]
+        texts = {"".join(c["choices"][0]["delta"]["content"] for c in f) for f in found}
+        assert texts == {"word " * 40}
+        return [len(f) for f in found]
+
+    return asyncio.run(go())
+
+
+def test_one_stream_is_written_token_by_token_and_many_in_larger_pieces() -> None:
+    (alone,) = chunks_of_each(1)
+    many = chunks_of_each(24)
+    assert alone > 100
+    assert max(many) < alone / 4

@@ -88,6 +88,7 @@ def test_a_vocabulary_of_words_is_decoded_with_its_spaces() -> None:
     pieces = [stream.add(t) for t in (1, 2, 3, *heart, 1)]
     assert "".join(pieces) + stream.finish() == "the foxes♥ the"
     assert all("\ufffd" not in p for p in pieces)
+    assert [codec.token_bytes(t) for t in (1, 3, heart[0])] == [b" the", b"es", b"\xe2"]
 
 
 # -- time ---------------------------------------------------------------------------------------

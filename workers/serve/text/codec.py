@@ -19,6 +19,9 @@ _LOOKS_LIKE_CONTROL = re.compile(r"[<\[|].*[>\]|]", re.DOTALL)
 """Added tokens that templates build turns of; runs of spaces and words are not among them."""
 
 
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+
+
 class TextStream(Protocol):
     """Tokens in, certain text out."""
 
@@ -60,6 +63,9 @@ class Codec:
         document = json.loads(self._backend.to_str())
         self._plain = _without_added_tokens(document)
         self.byte_level = _is_byte_level(document.get("decoder"))
+        self._spaced = not self.byte_level and "▁" in json.dumps(
+            document.get("decoder"), ensure_ascii=False
+        )
         added = tokenizer.added_tokens_decoder
         self._added: dict[int, str] = {i: t.content for i, t in added.items()}
         self.special_ids = frozenset(
@@ -105,11 +111,14 @@ class Codec:
     def _find_bytes(self, token: int) -> bytes:
         if (content := self._added.get(token)) is not None:
             return content.encode()
-        if not self.byte_level:
-            return self.decode([token], special=True).encode()
         text = self._backend.id_to_token(token)
         if text is None:
             return b""
+        if self._spaced:
+            byte = _BYTE_TOKEN.fullmatch(text)
+            return bytes([int(byte[1], 16)]) if byte else bytes(text.replace("▁", " "), "utf-8")
+        if not self.byte_level:
+            return self.decode([token], special=True).encode()
         try:
             return bytes(_BYTE_OF[c] for c in text)
         except KeyError:  # as the library does: a token outside the alphabet stands for itself

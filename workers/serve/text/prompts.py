@@ -100,6 +100,10 @@ class Prompter:
             raise AppError(
                 ErrorCode.MODEL_TOKENIZER_MISSING, path=str(model), detail=str(e)[:500]
             ) from e
+        if not hasattr(tokenizer, "backend_tokenizer"):
+            raise AppError(
+                ErrorCode.MODEL_TOKENIZER_MISSING, path=str(model), detail="no tokenizer.json"
+            )
         template = adapter_template(adapter) if adapter else None
         return cls(tokenizer, _sampling_defaults(recommended_by or model), template)
 
