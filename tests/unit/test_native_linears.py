@@ -56,6 +56,20 @@ def test_modules_of_an_unknown_kind_are_called_as_they_are() -> None:
     torch.testing.assert_close(projection(x), _one_by_one(modules, x))
 
 
+def test_modules_without_a_plain_weight_are_called_as_they_are() -> None:
+    class Packed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.in_features, self.out_features = 4, 4
+            self.register_buffer("qweight", torch.tensor([2.0]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.qweight
+
+    x = torch.randn(3, 4)
+    assert torch.equal(Projection([Packed()])(x), 2 * x)
+
+
 @pytest.mark.parametrize("rows", [1, 5, 40])
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("bias", [False, True])

@@ -10,7 +10,7 @@ import torch
 
 from tests.unit.native_model_helpers import Driver, Row, tiny_model, tokens
 from tests.unit.test_native_adapters import expected, make_adapter
-from workers.serve.native.models import suits
+from workers.serve.native.models import Unsuited, suits, take_over
 
 TIGHT = {"rtol": 1e-4, "atol": 5e-5}
 YARN = {
@@ -60,6 +60,23 @@ def test_the_cache_holds_latents_alone() -> None:
     assert driver.pool.keys == []
     width = model.config.kv_lora_rank + model.config.qk_rope_head_dim
     assert driver.pool.latents[0].shape[-1] == width
+
+
+def test_latent_matrices_of_an_unknown_kind_are_refused() -> None:
+    class Scaled(torch.nn.Linear):
+        """As FP8 modules are: the weight alone says nothing."""
+
+    model = tiny_model("deepseek_v3")
+    model.model.layers[0].self_attn.kv_b_proj.__class__ = Scaled
+    with pytest.raises(Unsuited, match="Scaled"):
+        take_over(model, 64)
+
+
+def test_weights_on_several_devices_are_refused() -> None:
+    model = tiny_model("deepseek_v3")
+    model.model.layers[1].mlp.to("meta")
+    with pytest.raises(Unsuited, match="several devices"):
+        take_over(model, 64)
 
 
 @pytest.mark.parametrize("arch", ["deepseek_v2", "deepseek_v3"])

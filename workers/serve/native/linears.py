@@ -13,6 +13,7 @@ graph stays right.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -168,7 +169,7 @@ class Projection:
         self.inputs = int(modules[0].in_features)
         self.sizes = tuple(int(m.out_features) for m in modules)
         """Widths of the parts, in their order."""
-        self.device: torch.device = modules[0].weight.device
+        self.device = next(chain(modules[0].parameters(), modules[0].buffers())).device
         self.weights = _weights_of(modules)
         self.lora: Lora | None = None
 
@@ -181,12 +182,18 @@ class Projection:
 
 
 def wide_weight(module: Any, dtype: torch.dtype) -> torch.Tensor:
-    """[N, K] of any known kind of linear module in `dtype`: its own memory where it can be."""
+    """[N, K] of any known kind of linear module in `dtype`: its own memory where it can be.
+
+    Raises:
+        TypeError: nobody here knows what its weights mean.
+    """
     if _is_nf4(module):
         return Nf4Weights([module]).wide(dtype)
     if _is_int8(module):
         scale = _int8_scale(module).float() / 127
         return reference.dequantize_int8(module.weight.data, scale, dtype)
+    if type(module) is not torch.nn.Linear:
+        raise TypeError(type(module).__name__)
     weight: torch.Tensor = module.weight.data
     return weight.to(dtype)
 
@@ -206,7 +213,7 @@ def _same_type(modules: Sequence[Any]) -> bool:
 
 
 def _is_nf4(module: Any) -> bool:
-    state = getattr(module.weight, "quant_state", None)
+    state = getattr(getattr(module, "weight", None), "quant_state", None)
     return (
         state is not None
         and state.quant_type == "nf4"

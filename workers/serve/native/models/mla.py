@@ -16,7 +16,7 @@ import torch
 from workers.serve.native import ops
 from workers.serve.native.batch import StepBatch
 from workers.serve.native.linears import Lora, ModuleWeights, Projection, Weights, wide_weight
-from workers.serve.native.models import Part
+from workers.serve.native.models import Part, Unsuited
 from workers.serve.native.models.stack import (
     GatedMlp,
     Layer,
@@ -41,11 +41,14 @@ class Absorbed:
     def __init__(self, module: Any, heads: int, key_width: int, dtype: torch.dtype) -> None:
         self.inputs = int(module.in_features)
         self.sizes: tuple[int, ...] = (int(module.out_features),)
-        self.device: torch.device = module.weight.device
+        self.device = next(module.parameters()).device
         self.weights: Weights = ModuleWeights([module])
         self.lora: Lora | None = None
         self._heads, self._key_width = heads, key_width
-        by_head = self._by_head(wide_weight(module, dtype))
+        try:
+            by_head = self._by_head(wide_weight(module, dtype))
+        except TypeError as e:
+            raise Unsuited(f"kv_b_proj of type {e}") from e
         self._to_key, self._to_value = by_head[:, :key_width], by_head[:, key_width:]
 
     def of_queries(self, q: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:

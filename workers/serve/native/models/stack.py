@@ -131,7 +131,7 @@ def parts_of(
 
 
 def check_layers(model: Any, known: frozenset[str]) -> None:
-    """Refuse layers of other classes, and modules that somebody has put hooks on.
+    """Refuse layers of other classes, hooked modules, and weights that are not all in one place.
 
     Raises:
         Unsuited: with what it is.
@@ -140,6 +140,8 @@ def check_layers(model: Any, known: frozenset[str]) -> None:
         raise Unsuited(f"layers of type {', '.join(sorted(strange))}")
     if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
         raise Unsuited("hooks around its modules")
+    if len({p.device for p in model.parameters()}) > 1:
+        raise Unsuited("weights on several devices")
 
 
 def rope_table(rotary: Any, positions: int, device: torch.device) -> torch.Tensor:
