@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -104,6 +105,23 @@ def test_a_call_with_broken_arguments_is_content_and_an_ordinary_end(stream: boo
         choice = response.json()["choices"][0]
         assert (choice["message"]["content"], choice["finish_reason"]) == (text, "stop")
         assert "tool_calls" not in choice["message"]
+
+
+def test_a_stream_is_kept_alive_while_a_long_call_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workers.serve.http.generation.PING_S", 0.02)
+    front = tool_front(HERMES.write([CALL]))
+
+    async def slowly(ticket: Any) -> None:
+        for event in front.engine._script(ticket):
+            await asyncio.sleep(0.005)
+            ticket.deliver(event)
+
+    monkeypatch.setattr(front.engine, "_play", slowly)
+    response = front.chat(stream=True, **TOOLS)
+    assert response.text.count(": ping") >= 3
+    assert stream_of(response)[2] == "tool_calls"
 
 
 def test_without_tools_the_text_is_left_alone() -> None:

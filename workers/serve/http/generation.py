@@ -133,13 +133,15 @@ class Generation:
             async for piece in self._merged():
                 yield piece
             return
-        choice = self.choices[0]
+        choice, said_at = self.choices[0], time.monotonic()
         while choice.answer.finish is None:
             delta = await self._next(choice)
-            if delta is None:
-                yield None
-            elif not delta.empty:
+            if delta is not None and not delta.empty:
                 yield choice, delta
+                said_at = time.monotonic()
+            elif time.monotonic() - said_at >= PING_S:  # also while a long call is written
+                yield None
+                said_at = time.monotonic()
             if choice.answer.finish is None:
                 await choice.ticket.gather(self._pace_s(choice))
 
