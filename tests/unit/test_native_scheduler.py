@@ -48,6 +48,7 @@ class Deck:
     one_ahead: bool = False
     remembers: bool = True
     in_one_piece: bool = False
+    pass_sizes: tuple[int, ...] = ()
     is_ready: Callable[[Row], bool] = lambda row: True
     answers: dict[int, list[int]] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
@@ -61,6 +62,7 @@ class Deck:
             self.prefill_tokens,
             lambda row: self.is_ready(row),
             in_one_piece=self.in_one_piece,
+            pass_sizes=self.pass_sizes,
         )
         self.cache: dict[int, int] = {}
         self.last_tokens: dict[int, int] = {}
@@ -237,6 +239,29 @@ def test_several_prompts_and_a_writing_row_share_one_pass() -> None:
     others = [deck.add([1, 2, n], 9) for n in (3, 4, 0)]
     deck.step()
     assert [(s.row, s.count) for s in deck.plans[-1]] == [(first, 1), *((o, 3) for o in others)]
+
+
+def test_a_pass_that_reads_fills_one_of_its_sizes_together_with_its_writers() -> None:
+    deck = Deck(pages=64, max_rows=8, prefill_tokens=32, pass_sizes=(8, 16, 32), context=100)
+    for n in range(3):
+        deck.add([n, n + 1], 9)
+    deck.step()
+    deck.add([0] * 60, 1)
+    deck.step()
+    assert sum(share.count for share in deck.plans[-1]) == 8
+    deck.run()
+    deck.nothing_is_left()
+
+
+def test_the_more_waits_to_be_read_the_larger_is_a_pass() -> None:
+    deck = Deck(pages=200, max_rows=8, prefill_tokens=32, pass_sizes=(8, 16, 32), context=200)
+    for n in range(4):
+        deck.add([n] * 75, 1)
+    deck.step()
+    assert sum(share.count for share in deck.plans[-1]) == 32
+    deck.run()
+    assert [sum(s.count for s in plan) for plan in deck.plans if plan][-1] <= 8
+    assert all(deck.answers[row.id] == deck.expected(row) for row in deck.rows.values())
 
 
 def test_equal_prompts_are_read_once_in_a_single_pass() -> None:

@@ -36,6 +36,9 @@ from workers.serve.native.setup import Machine
 log = logging.getLogger(__name__)
 
 _FAILURES_TO_RAISE = 3
+_PASS_SIZES = (256, 512, 1024, 2048)
+"""Tokens of a card's passes that read prompts. All but the largest are recorded; in between, a pass
+would be padded: at 64 writing rows, 512 prompt tokens beside them cost as much as 768."""
 _IDLE_S = 0.001
 """Rest of a step in which everybody waits for something made elsewhere (a grammar)."""
 
@@ -61,6 +64,7 @@ class Loop:
             is_ready=obedience.is_ready,
             freed=machine.sampler.leave,
             in_one_piece=machine.device.type == "cpu",
+            pass_sizes=_PASS_SIZES if machine.device.type == "cuda" else (),
         )
         self.rows: dict[int, Row] = {}
         """By request, until its last event is out."""

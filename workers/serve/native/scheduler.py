@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import time
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, takewhile
+from itertools import chain, pairwise, takewhile
 
 from workers.serve.native.pages import PageAllocator
 from workers.serve.native.rows import Row
@@ -25,6 +25,8 @@ _FIRST_GUESS_TOKENS = 128
 """Expected length of an answer before any has ended."""
 _WORTH_WAITING = 0.25
 """Share of a prompt that another row must be reading for it to wait for that row's pages."""
+_PASSES_A_BACKLOG = 8
+"""Passes in which what waits to be read is wanted to be read, where passes may be that large."""
 _SCORED_BITE_TOKENS = 256
 """Bite of a row that wants logits for each token of its prompt: they are large."""
 
@@ -66,6 +68,8 @@ class Scheduler:
         freed: told of each slot that nobody uses any more.
         in_one_piece: rows read their cache as one slice: a known beginning that lies apart from
             the row's other pages is copied to them (`copies`) instead of being shared.
+        pass_sizes: tokens of passes that cost no more than they must (recorded ones: any other is
+            padded up to the next). Empty: every pass reads up to `prefill_tokens`.
     """
 
     def __init__(
@@ -77,10 +81,14 @@ class Scheduler:
         freed: Callable[[int], None] = lambda slot: None,
         *,
         in_one_piece: bool = False,
+        pass_sizes: Sequence[int] = (),
     ) -> None:
         self.pages = pages
         self.max_rows = max_rows
         self.prefill_tokens = prefill_tokens
+        self._pass_sizes = sorted(pass_sizes)
+        self._budget = prefill_tokens
+        """Prompt tokens of the pass that is being planned."""
         self.waiting: list[Row] = []
         """By arrival. A row that was put back is among them and keeps its slot."""
         self.running: list[Row] = []
@@ -127,7 +135,7 @@ class Scheduler:
         for row in writers:
             if row.pages and self._grow(row):  # an older one may just have put it back
                 self._book(plan, row, 1)
-        budget = self.prefill_tokens
+        self._budget = budget = self._budget_beside(len(plan.shares))
         entered = True
         while entered and budget > 0:
             # Again for rows that waited for pages which this very pass is going to fill: in each
@@ -137,6 +145,25 @@ class Scheduler:
                 self._book(plan, row, bite)
                 budget -= bite
         return plan
+
+    def _budget_beside(self, writers: int) -> int:
+        """Prompt tokens of a pass that so many rows write in.
+
+        The pass fills one of its sizes together with its writers. The more is waiting to be read,
+        the larger: few large passes read most tokens a second, many small ones keep the writers
+        going for next to nothing, since a pass reads all weights anyway.
+        """
+        if not self._pass_sizes:
+            return self.prefill_tokens
+        largest = min(self._pass_sizes[-1], self.prefill_tokens)
+        backlog = 0
+        for row in chain(self.running, self.waiting):
+            backlog += row.left if row.left > 1 else 0
+            if backlog >= largest * _PASSES_A_BACKLOG:
+                break
+        wanted = max(backlog // _PASSES_A_BACKLOG, 2 * writers)
+        size = next((n for n in self._pass_sizes if n >= wanted), self._pass_sizes[-1])
+        return max(1, min(self.prefill_tokens, size - writers))
 
     def landed(self, plan: Iterable[Share]) -> None:
         """The host has read a pass's results: slots of rows that have ended are free again."""
@@ -256,7 +283,7 @@ class Scheduler:
 
     def _appetite(self, row: Row) -> int:
         """What a reading row takes of a pass at most while others want something too."""
-        return min(row.left, self.prefill_tokens // 2) if row.left > 1 else 0
+        return min(row.left, max(1, self._budget // 2)) if row.left > 1 else 0
 
     def _enter(self, row: Row) -> bool:
         """Take pages for a row, the known ones first."""
