@@ -18,8 +18,8 @@ _TYPICAL_ROW_TOKENS = 2048
 """On a processor the cache is no larger than for all rows of this length."""
 _GRAPHS_BYTES = 0.4 * _GIB
 """What recorded passes keep for themselves, beside the largest of them."""
-_SAMPLING_COPIES = 8
-"""Of the logits in float32, while they are sorted and filtered."""
+_SAMPLING_COPIES = 4
+"""Of the logits in float32, while penalties and masks are put on them."""
 _SPARE = 0.02
 """Of the allowed memory: allocators round up."""
 SMALLEST_TOKENS = 256
@@ -34,6 +34,7 @@ def pages_that_fit(
     max_rows: int,
     context_tokens: int,
     pass_bytes: int,
+    sampling_bytes: int,
     recorded_share: float,
 ) -> int:
     """Pages, the scratch page included, when weights are loaded; may be too few for anything.
@@ -45,11 +46,12 @@ def pages_that_fit(
         max_rows: rows at once.
         context_tokens: of one row at most.
         pass_bytes: what the largest pass takes beside weights and pool.
+        sampling_bytes: what choosing tokens takes.
         recorded_share: of `pass_bytes`, what recorded passes take once more for themselves.
     """
     wanted = max_rows * context_tokens
     if device.type == "cuda":
-        room = card_room_bytes(device, spec.memory_share) - pass_bytes
+        room = card_room_bytes(device, spec.memory_share) - pass_bytes - sampling_bytes
         room -= _GRAPHS_BYTES + recorded_share * pass_bytes if spec.cuda_graphs else 0
     else:
         room = psutil.virtual_memory().available * _RAM_SHARE

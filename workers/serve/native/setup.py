@@ -14,6 +14,8 @@ from workers.serve.engines import loading
 from workers.serve.engines.base import Progress, Request, SamplingParams
 from workers.serve.names import adapter_names
 from workers.serve.native import memory
+from workers.serve.native.adapters import AdapterBank
+from workers.serve.native.constants import PAGE_TOKENS
 from workers.serve.native.models import Model, Unsuited, take_over
 from workers.serve.native.packed import pack
 from workers.serve.native.packing import Packed, Packer
@@ -88,23 +90,29 @@ def _build(
     model = _taken_over(loaded, spec, context)
     pack(model)
     progress("warming_up", None, "")
-    pass_bytes = _largest_pass_bytes(model, device, context, prefill_tokens, max_rows)
+    adapters = AdapterBank(model)
+    if merged is None:
+        for name, folder in adapter_names(spec).items():
+            adapters.load(name, Path(folder))
     pages = memory.pages_that_fit(
         model.kv_layout,
         device,
         spec,
         max_rows=max_rows,
         context_tokens=context,
-        pass_bytes=pass_bytes + memory.sampling_bytes(max_rows, loaded.vocab_size),
+        pass_bytes=_largest_pass_bytes(model, device, min(prefill_tokens, context)),
+        sampling_bytes=memory.sampling_bytes(max_rows, loaded.vocab_size),
         recorded_share=min(1.0, _RECORDED_TOKENS / prefill_tokens),
     )
-    if (pages - 1) * 16 < min(context, memory.SMALLEST_TOKENS):
+    if (pages - 1) * PAGE_TOKENS < min(context, memory.SMALLEST_TOKENS):
         raise loading.memory_short(device, spec, loaded.precision)
     pool = KvPool(model.kv_layout, pages, device)
     context = min(context, pool.capacity_tokens)
+    runner = Runner(model, pool, positions=context, graphs=spec.cuda_graphs)
+    runner.adapters = adapters
     machine = Machine(
         loaded=loaded,
-        runner=Runner(model, pool, positions=context, graphs=spec.cuda_graphs),
+        runner=runner,
         pool=pool,
         packer=Packer(device, max_rows, context),
         sampler=Sampler(loaded.vocab_size, max_rows, device),
@@ -113,9 +121,6 @@ def _build(
         context_tokens=context,
         merged_adapter=merged,
     )
-    if merged is None:
-        for name, folder in adapter_names(spec).items():
-            machine.runner.adapters.load(name, Path(folder))
     _warm_up(machine, spec, progress)
     return machine
 
@@ -140,16 +145,13 @@ def _taken_over(loaded: loading.LoadedModel, spec: ServeSpec, context: int) -> M
         ) from e
 
 
-def _largest_pass_bytes(
-    model: Model, device: torch.device, context: int, prefill_tokens: int, max_rows: int
-) -> int:
-    """What a pass of as many prompt tokens and rows as allowed takes on a card, measured."""
+def _largest_pass_bytes(model: Model, device: torch.device, tokens: int) -> int:
+    """What a pass over so many prompt tokens takes on a card beside weights and cache, measured."""
     if device.type != "cuda":
         return 0
-    tokens = min(prefill_tokens, context)
-    pool = KvPool(model.kv_layout, -(-tokens // 16) + max_rows + 1, device)
-    runner = Runner(model, pool, positions=context, graphs=False)
-    packed = _invented_pass(device, pool, tokens, max_rows, context)
+    pool = KvPool(model.kv_layout, -(-tokens // PAGE_TOKENS) + 1, device)
+    runner = Runner(model, pool, positions=tokens, graphs=False)
+    packed = _invented_pass(device, pool, tokens)
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
@@ -158,17 +160,12 @@ def _largest_pass_bytes(
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def _invented_pass(
-    device: torch.device, pool: KvPool, tokens: int, rows: int, context: int
-) -> Packed:
-    """One bite of `tokens` tokens beside writing rows."""
-    shares = []
-    pages = PageAllocator(pool.pages, remembers=False)
-    for slot, count in enumerate([tokens, *[1] * (rows - 1)]):
-        row = Row(Request(slot, [1] * count, SamplingParams(1)), context, root_digest())
-        row.slot, row.pages = slot, pages.take(-(-count // pages.page_size))
-        shares.append(Share(row, 0, count, due=True))
-    return Packer(device, rows, context).pack(shares)
+def _invented_pass(device: torch.device, pool: KvPool, tokens: int) -> Packed:
+    """A prompt of `tokens` tokens in one bite."""
+    row = Row(Request(0, [1] * tokens, SamplingParams(1)), tokens + 1, root_digest())
+    row.slot = 0
+    row.pages = PageAllocator(pool.pages, remembers=False).take(-(-tokens // PAGE_TOKENS))
+    return Packer(device, 1, tokens).pack([Share(row, 0, tokens, due=True)])
 
 
 def _warm_up(machine: Machine, spec: ServeSpec, progress: Progress) -> None:
@@ -187,7 +184,7 @@ def _warm_up(machine: Machine, spec: ServeSpec, progress: Progress) -> None:
 
 def _try(machine: Machine, spec: ServeSpec, tokens: int) -> float:
     """Seconds of a pass over one prompt, which must give finite logits."""
-    packed = _invented_pass(machine.device, machine.pool, tokens, 1, machine.context_tokens)
+    packed = _invented_pass(machine.device, machine.pool, tokens)
     began = time.perf_counter()
     logits = machine.runner.forward(packed.batch)
     loading.check_logits(logits, spec.model)
