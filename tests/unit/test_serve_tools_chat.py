@@ -158,6 +158,19 @@ def test_any_other_template_gets_a_text_that_names_the_models_own_notation() -> 
     assert (len(calls), finish) == (1, "tool_calls")
 
 
+def test_marks_that_are_special_tokens_are_still_seen() -> None:
+    tokenizer = with_template(DEEPSEEK_TEMPLATE)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(DEEPSEEK.marks)})
+    front = Front(saying(DEEPSEEK.write([CALL, CALL]), tokenizer), tokenizer)
+    loaded = front.state.loaded
+    assert loaded is not None
+    object.__setattr__(loaded.facts, "max_context_tokens", 4096)
+    _, calls, finish = stream_of(front.chat(stream=True, **TOOLS))
+    assert (len(calls), finish) == (2, "tool_calls")
+    # The example in the text about tools is written with the tokens themselves.
+    assert tokenizer.convert_tokens_to_ids(DEEPSEEK.marks[0]) in front.engine.tickets[0].prompt
+
+
 def test_control_tokens_in_a_definition_are_only_text() -> None:
     front = tool_front("no")
     front.chat(**TOOLS)
