@@ -55,6 +55,11 @@ class Home:
         return self.root / "datasets"
 
     @property
+    def chats(self) -> Path:
+        """Conversations that the user chose to keep."""
+        return self.root / "chats"
+
+    @property
     def runtimes(self) -> Path:
         """Managed Python environments for workers."""
         return self.root / "runtimes"

@@ -2,134 +2,130 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Signal
-from PySide6.QtWidgets import (
-    QDoubleSpinBox,
-    QLineEdit,
-    QPlainTextEdit,
-    QSpinBox,
-    QWidget,
-)
+from dataclasses import replace
 
-from app.viewmodels.chat import ChatSettings
-from app.widgets.card import Card
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from app.pages.chat_prompts import PromptsRow
+from app.pages.chat_sampling import SamplingFields
+from app.viewmodels.chat_client import Target
+from app.viewmodels.chat_turns import ChatSettings
+from app.widgets.card import GAP, Card
 from app.widgets.elided_combo import ElidedCombo
 from app.widgets.form_row import FormRow
-from core.supervisor import RunView
-
-_WIDTH = 268
 
 
-class ChatSettingsCard(Card):
-    """`server_chosen` and `models_chosen` tell the page; `settings()` is read with a question."""
+class ChatSettingsCard(QWidget):
+    """`targets_chosen` tells the page; `settings()` is read with a question."""
 
-    server_chosen = Signal(str)
-    """The server's run id."""
-    models_chosen = Signal(object)
-    """A tuple of model names."""
+    targets_chosen = Signal(object)
+    """A tuple of one or two `Target`s."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
-        self.setFixedWidth(_WIDTH)
-        self._models: list[str] = []
-        self.server_box = ElidedCombo()
-        self.model_box = ElidedCombo()
-        self.system = QPlainTextEdit()
-        self.system.setTabChangesFocus(True)
-        self.system.setFixedHeight(84)
-        self.temperature = QDoubleSpinBox()
-        self.temperature.setRange(0.0, 2.0)
-        self.temperature.setSingleStep(0.1)
-        self.temperature.setDecimals(2)
-        self.temperature.setValue(ChatSettings().temperature)
-        self.max_tokens = QSpinBox()
-        self.max_tokens.setRange(1, 131_072)
-        self.max_tokens.setValue(ChatSettings().max_tokens)
-        self.seed = QLineEdit()
-        self.rows = {
-            "server": FormRow(self.server_box),
-            "model": FormRow(self.model_box),
-            "temperature": FormRow(self.temperature),
-            "max_tokens": FormRow(self.max_tokens),
-            "seed": FormRow(self.seed),
-            "system": FormRow(self.system),
-        }
+        super().__init__(parent)
+        self._targets: list[Target] = []
+        self.first_box = ElidedCombo()
+        self.second_box = ElidedCombo()
+        self.sampling = SamplingFields(self)
+        self.prompts = PromptsRow()
+        self.rows = {"first": FormRow(self.first_box), "second": FormRow(self.second_box)}
+        self.who = Card()
+        self.said = Card()
         for row in self.rows.values():
-            self.body.addWidget(row)
-        self.body.addStretch(1)
-        self.server_box.activated.connect(self._server_activated)
-        self.model_box.activated.connect(self._model_activated)
+            self.who.body.addWidget(row)
+        self.said.body.addWidget(self.prompts)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 6, 0)
+        column.setSpacing(GAP)
+        for card in (self.who, self.said, *self.sampling.cards):
+            column.addWidget(card)
+        column.addStretch(1)
+        for box in (self.first_box, self.second_box):
+            box.activated.connect(self._chosen)
+            box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.retranslate()
 
+    # shortcuts that scripts of the window use
+
+    @property
+    def temperature(self) -> object:
+        """The field."""
+        return self.sampling.temperature
+
+    @property
+    def system(self) -> object:
+        """The field of the system prompt."""
+        return self.prompts.text
+
     def settings(self) -> ChatSettings:
-        """What goes with the next question; an empty seed is a new one each time."""
-        text = self.seed.text().strip()
-        number = text.removeprefix("-")
-        known = number.isascii() and number.isdigit() and len(number) <= 18
-        self.rows["seed"].set_error("" if known or not text else self.tr("Enter a whole number."))
-        return ChatSettings(
-            temperature=self.temperature.value(),
-            max_tokens=self.max_tokens.value(),
-            seed=int(text) if known else None,
-            system=self.system.toPlainText(),
-        )
+        """What goes with the next question."""
+        return replace(self.sampling.settings(), system=self.prompts.text.toPlainText())
 
-    def show_servers(self, servers: list[RunView], chosen: str) -> None:
-        """The servers that answer."""
-        self.server_box.clear()
-        for view in servers:
-            ready = view.state.ready
-            if ready is not None:
-                port = ready.url.rpartition(":")[2]
-                self.server_box.addItem(f"{ready.model_id} · {port}", view.run_id)
-        self.server_box.setCurrentIndex(self.server_box.findData(chosen))
-        self.server_box.setToolTip(self.server_box.currentText())
+    def show_settings(self, settings: ChatSettings) -> None:
+        """Of a conversation that was opened."""
+        self.sampling.show_settings(settings)
+        self.prompts.text.setPlainText(settings.system)
 
-    def show_models(self, models: list[str]) -> None:
-        """Names of the chosen server; two of them can answer side by side."""
-        self._models = models
-        self.model_box.clear()
-        for name in models:
-            self.model_box.addItem(name, (name,))
-        if len(models) > 1:
-            self.model_box.addItem(self.tr("Both, side by side"), tuple(models[:2]))
-        self.rows["model"].setVisible(len(models) > 1)
-        self.model_box.setCurrentIndex(0 if models else -1)
+    # who answers
 
-    def _server_activated(self, index: int) -> None:
-        self.server_chosen.emit(str(self.server_box.itemData(index)))
+    def show_targets(self, targets: list[Target], chosen: tuple[Target, ...]) -> None:
+        """Everybody who can be asked now."""
+        self._targets = targets
+        names = self._names()
+        for box in (self.first_box, self.second_box):
+            box.clear()
+            box.setEnabled(bool(targets))
+        self.second_box.addItem(self.tr("Nobody"))
+        for name in names:
+            self.first_box.addItem(name)
+            self.second_box.addItem(name)
+        self.first_box.setCurrentIndex(_index(targets, chosen, 0))
+        self.second_box.setCurrentIndex(_index(targets, chosen, 1) + 1)
+        self._show_names()
 
-    def _model_activated(self, index: int) -> None:
-        self.models_chosen.emit(tuple(self.model_box.itemData(index)))
+    def _names(self) -> list[str]:
+        """Models; with the server's port where several serve."""
+        several = len({t.run_id for t in self._targets}) > 1
+        return [f"{t.model} · {t.port}" if several else t.model for t in self._targets]
+
+    def _chosen(self) -> None:
+        first, second = self.first_box.currentIndex(), self.second_box.currentIndex() - 1
+        numbers = [n for n in (first, second) if 0 <= n < len(self._targets)]
+        self._show_names()
+        self.targets_chosen.emit(tuple(self._targets[n] for n in numbers))
+
+    def _show_names(self) -> None:
+        for box in (self.first_box, self.second_box):
+            box.setToolTip(box.currentText())
+        shown = {self.first_box.currentIndex(), self.second_box.currentIndex() - 1}
+        switches = [t.thinking for n, t in enumerate(self._targets) if n in shown]
+        self.sampling.show_thinking(any(switches))
 
     def retranslate(self) -> None:
         """All texts."""
-        self.set_title(self.tr("Who answers, and how"))
-        texts = {
-            "server": (self.tr("&API"), self.tr("One of the servers that run now.")),
-            "model": (self.tr("&Model"), self.tr("With the adapter, without it, or both.")),
-            "temperature": (
-                self.tr("&Temperature"),
-                self.tr("0 always takes the most probable word; higher is livelier."),
-            ),
-            "max_tokens": (self.tr("&Longest answer"), self.tr("In tokens.")),
-            "seed": (
-                self.tr("&Seed"),
-                self.tr("The same seed gives the same answer; empty is different each time."),
-            ),
-            "system": (
-                self.tr("S&ystem prompt"),
-                self.tr("Said to the model before the conversation."),
-            ),
-        }
-        for key, (name, help_text) in texts.items():
-            self.rows[key].set_texts(name, help_text)
-        self.seed.setPlaceholderText(self.tr("random"))
-        if len(self._models) > 1:
-            self.model_box.setItemText(len(self._models), self.tr("Both, side by side"))
+        self.who.set_title(self.tr("Who answers"))
+        self.said.set_title(self.tr("System prompt"))
+        self.rows["first"].set_texts(
+            self.tr("&Model"), self.tr("All models of the servers that run now.")
+        )
+        self.rows["second"].set_texts(
+            self.tr("Side by side &with"),
+            self.tr("Gets the same questions; its answers stand beside."),
+        )
+        if self.second_box.count():
+            self.second_box.setItemText(0, self.tr("Nobody"))
 
     def changeEvent(self, event: QEvent) -> None:
         """Speak the new language."""
         if event.type() == QEvent.Type.LanguageChange:
             self.retranslate()
         super().changeEvent(event)
+
+
+def _index(targets: list[Target], chosen: tuple[Target, ...], number: int) -> int:
+    if number >= len(chosen):
+        return -1
+    wanted = chosen[number]
+    same = [n for n, t in enumerate(targets) if (t.url, t.model) == (wanted.url, wanted.model)]
+    return same[0] if same else -1

@@ -29,6 +29,7 @@ class AppSettings(BaseModel):
     on_close: CloseChoice = Field("ask", description="What to do with live runs at closing.")
     window_geometry: str = Field("", description="Qt's own format, base64.")
     data_paths: tuple[str, ...] = Field((), description="Datasets that the user added.")
+    keep_chats: bool = Field(False, description="Save every conversation without being asked.")
     last_page: str = Field("overview", description="Page that was open last.")
 
 
