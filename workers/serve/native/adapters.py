@@ -21,7 +21,7 @@ import torch
 
 from core.errors import AppError, ErrorCode
 from workers.serve.native.linears import Adaptable, Lora
-from workers.serve.native.models import Model, Part
+from workers.serve.native.models import Model
 
 MOST_ADAPTERS = 8
 """Live at the same time, beside the base model."""
@@ -168,7 +168,7 @@ def read_adapter(folder: Path, model: Model) -> AdapterWeights:
     if reason := why_unsupported(config):
         raise AppError(ErrorCode.ADAPTER_UNSUPPORTED, path=str(folder), reason=reason)
     tensors = {key: t for key, t in tensors.items() if not _is_own(model, key, t)}
-    return _paired(folder, config, tensors, model.linears)
+    return _paired(folder, config, tensors, model)
 
 
 def why_unsupported(config: Mapping[str, Any]) -> str:
@@ -200,7 +200,7 @@ def _paired(
     folder: Path,
     config: Mapping[str, Any],
     tensors: Mapping[str, torch.Tensor],
-    linears: Mapping[str, Part],
+    model: Model,
 ) -> AdapterWeights:
     halves: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
@@ -210,7 +210,7 @@ def _paired(
         halves.setdefault(match[1], {})[match[2]] = tensor
     weights = AdapterWeights()
     for name, pair in halves.items():
-        _check(folder, name, pair, linears)
+        _check(folder, name, pair, model)
         a, b = pair["A"], pair["B"]
         weights.pairs[name] = a, b.float() * _scaling(config, name, len(a))
     if not weights.pairs:
@@ -218,10 +218,10 @@ def _paired(
     return weights
 
 
-def _check(
-    folder: Path, name: str, pair: Mapping[str, torch.Tensor], linears: Mapping[str, Part]
-) -> None:
-    part = linears.get(name)
+def _check(folder: Path, name: str, pair: Mapping[str, torch.Tensor], model: Model) -> None:
+    part = model.linears.get(name)
+    if part is None and name.startswith(model.unadaptable):
+        raise AppError(ErrorCode.ADAPTER_UNSUPPORTED, path=str(folder), reason=name)
     if part is None:
         raise _mismatch(folder, f"the model has no linear module {name}")
     if set(pair) != {"A", "B"}:

@@ -23,6 +23,8 @@ _FAMILIES = {
     "mistral": "dense",
     "qwen2": "dense",
     "qwen3": "dense",
+    "qwen2_moe": "dense",
+    "qwen3_moe": "dense",
     "deepseek_v2": "mla",
     "deepseek_v3": "mla",
 }
@@ -49,6 +51,8 @@ class Model(Protocol):
     kv_layout: KvLayout
     linears: Mapping[str, Part]
     """By the names that adapters use: "model.layers.0.self_attn.q_proj", "lm_head"."""
+    unadaptable: tuple[str, ...]
+    """Beginnings of other names that an adapter of this model may have: of routed experts."""
     vocabulary: Mapping[str, torch.Tensor]
     """Embedding and head by transformers' names: adapters may bring copies of them."""
     adapter_ids: torch.Tensor | None

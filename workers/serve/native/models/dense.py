@@ -1,4 +1,4 @@
-"""Llama, Mistral, Qwen2 and Qwen3: grouped-query attention and a gated MLP.
+"""Llama, Mistral, Qwen2 and Qwen3: grouped-query attention and a gated MLP, or routed experts.
 
 Repeats the arithmetic of transformers' modules of these names over packed tokens and a paged
 cache. Their weights are taken over: queries, keys and values fused, gate and up fused.
@@ -15,8 +15,8 @@ from workers.serve.native import ops
 from workers.serve.native.batch import StepBatch
 from workers.serve.native.linears import Projection
 from workers.serve.native.models import Part, Unsuited
+from workers.serve.native.models.experts import mlp_of
 from workers.serve.native.models.stack import (
-    GatedMlp,
     Layer,
     PreNormModel,
     check_layers,
@@ -26,7 +26,14 @@ from workers.serve.native.models.stack import (
 from workers.serve.native.pool import KvLayout, KvPool
 
 _LAYERS = frozenset(
-    {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
+    {
+        "LlamaDecoderLayer",
+        "MistralDecoderLayer",
+        "Qwen2DecoderLayer",
+        "Qwen2MoeDecoderLayer",
+        "Qwen3DecoderLayer",
+        "Qwen3MoeDecoderLayer",
+    }
 )
 _QKV = ("q_proj", "k_proj", "v_proj")
 
@@ -85,7 +92,7 @@ def take_over(model: Any, positions: int) -> PreNormModel:
         for number, layer in enumerate(inner.layers)
     ]
     layers = [
-        Layer(layer, attention, GatedMlp(layer.mlp))
+        Layer(layer, attention, mlp_of(layer.mlp, inner.embed_tokens.weight))
         for layer, attention in zip(inner.layers, attentions, strict=True)
     ]
     layout = KvLayout(

@@ -3,7 +3,6 @@
 The cache holds one latent and one rotated key a token, for all heads (https://arxiv.org/abs/2405.04434,
 section 2.1). The matrices that would widen a latent to keys and values are applied to the queries
 and to what comes out instead ("absorbed", ibid. appendix C), so nothing is widened a cached token.
-Experts are transformers' own modules.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from workers.serve.native import ops
 from workers.serve.native.batch import StepBatch
 from workers.serve.native.linears import Lora, ModuleWeights, Projection, Weights, wide_weight
 from workers.serve.native.models import Part, Unsuited
+from workers.serve.native.models.experts import mlp_of
 from workers.serve.native.models.stack import (
-    GatedMlp,
     Layer,
-    Mlp,
     PreNormModel,
     check_layers,
     parts_of,
@@ -149,40 +147,6 @@ class LatentAttention:
         return turned.to(x.dtype)
 
 
-class RoutedMlp:
-    """Routed experts as transformers computes them, and the shared ones beside."""
-
-    def __init__(self, mlp: Any) -> None:
-        self._gate, self._experts = mlp.gate, mlp.experts
-        self._shared = GatedMlp(mlp.shared_experts, "mlp.shared_experts")
-
-    def apply(self, normed: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
-        """See `Mlp`."""
-        _, weights, experts = self._gate(normed)
-        routed: torch.Tensor = self._experts(normed, experts, weights)
-        return routed.to(normed.dtype) + self._shared.apply(normed, chosen)
-
-    def linears(self) -> Iterator[tuple[str, Part]]:
-        """See `Mlp`."""
-        yield from self._shared.linears()
-
-
-class WholeMlp:
-    """Routed experts of a transformers whose gate answers otherwise: the module as it is."""
-
-    def __init__(self, mlp: Any) -> None:
-        self._mlp = mlp
-
-    def apply(self, normed: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
-        """See `Mlp`."""
-        made: torch.Tensor = self._mlp(normed[None])[0]
-        return made
-
-    def linears(self) -> Iterator[tuple[str, Part]]:
-        """None that adapters could have."""
-        yield from ()
-
-
 def take_over(model: Any, positions: int) -> PreNormModel:
     """See `models.take_over`."""
     check_layers(model, _LAYERS)
@@ -193,7 +157,7 @@ def take_over(model: Any, positions: int) -> PreNormModel:
         Layer(
             layer,
             LatentAttention(layer.self_attn, number, table, interleaved=interleaved),
-            _mlp(layer.mlp, inner.embed_tokens.weight),
+            mlp_of(layer.mlp, inner.embed_tokens.weight),
         )
         for number, layer in enumerate(inner.layers)
     ]
@@ -201,12 +165,3 @@ def take_over(model: Any, positions: int) -> PreNormModel:
     dtype = inner.embed_tokens.weight.dtype
     layout = KvLayout(layers=len(layers), dtype=dtype, latent_width=width)
     return PreNormModel(model, layers, layout)
-
-
-def _mlp(mlp: Any, like: torch.Tensor) -> Mlp:
-    if not hasattr(mlp, "experts"):
-        return GatedMlp(mlp)
-    with torch.no_grad():
-        answer = mlp.gate(torch.zeros_like(like[:1]))
-    is_known = isinstance(answer, tuple) and len(answer) == 3
-    return RoutedMlp(mlp) if is_known else WholeMlp(mlp)

@@ -34,6 +34,9 @@ class Attention(Protocol):
 class Mlp(Protocol):
     """The second half of a layer."""
 
+    routed: bool
+    """It has experts that adapters cannot be put beside here."""
+
     def apply(self, normed: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
         """[T, hidden] to [T, hidden]."""
 
@@ -43,6 +46,8 @@ class Mlp(Protocol):
 
 class GatedMlp:
     """`down(silu(gate(x)) * up(x))`, gate and up fused."""
+
+    routed = False
 
     def __init__(self, mlp: Any, name: str = "mlp") -> None:
         self._name = name
@@ -81,6 +86,9 @@ class PreNormModel:
         self.eps = float(inner.norm.variance_epsilon)
         self.head = Projection([model.get_output_embeddings()])
         self.linears: Mapping[str, Part] = dict(self._named_linears())
+        self.unadaptable = tuple(
+            f"model.layers.{number}.mlp." for number, layer in enumerate(layers) if layer.mlp.routed
+        )
         self.vocabulary: Mapping[str, torch.Tensor] = {
             "model.embed_tokens.weight": self.embedding,
             "lm_head.weight": model.get_output_embeddings().weight,
