@@ -139,28 +139,36 @@
     <context>
         <name>AnswerBubble</name>
         <message>
-            <source>{n} tokens</source>
-            <translation>{n} token</translation>
+            <source>Try again</source>
+            <translation>重试</translation>
         </message>
         <message>
-            <source>{n} tokens/s</source>
-            <translation>{n} token/s</translation>
+            <source>Shorter conversation</source>
+            <translation>更短的对话</translation>
         </message>
         <message>
-            <source>first after {n} ms</source>
-            <translation>首字 {n} ms</translation>
+            <source>Begin a new one with this question; the present one stays if you saved it</source>
+            <translation>用这个问题开始一个新对话；当前对话若已保存则会保留</translation>
         </message>
         <message>
-            <source>cut at the limit</source>
-            <translation>已达长度上限</translation>
+            <source>Continue</source>
+            <translation>继续</translation>
         </message>
         <message>
-            <source>stopped by you</source>
-            <translation>已手动停止</translation>
+            <source>Let the model write on from here</source>
+            <translation>让模型从这里接着写</translation>
         </message>
         <message>
-            <source>Thoughts</source>
-            <translation>思考过程</translation>
+            <source>Earlier version</source>
+            <translation>上一个版本</translation>
+        </message>
+        <message>
+            <source>Later version</source>
+            <translation>下一个版本</translation>
+        </message>
+        <message>
+            <source>Answer again; this version stays</source>
+            <translation>重新回答；保留当前版本</translation>
         </message>
         <message>
             <source>Copy the answer</source>
@@ -259,7 +267,70 @@
         </message>
     </context>
     <context>
+        <name>ChatFiles</name>
+        <message>
+            <source>The conversation was saved</source>
+            <translation>对话已保存</translation>
+        </message>
+        <message>
+            <source>Markdown (*.md)</source>
+            <translation>Markdown (*.md)</translation>
+        </message>
+        <message>
+            <source>JSON (*.json)</source>
+            <translation>JSON (*.json)</translation>
+        </message>
+        <message>
+            <source>Training data (*.jsonl)</source>
+            <translation>训练数据 (*.jsonl)</translation>
+        </message>
+        <message>
+            <source>Export the conversation</source>
+            <translation>导出对话</translation>
+        </message>
+        <message>
+            <source>Question</source>
+            <translation>问题</translation>
+        </message>
+        <message>
+            <source>System prompt</source>
+            <translation>系统提示词</translation>
+        </message>
+        <message>
+            <source>Thought</source>
+            <translation>思考过程</translation>
+        </message>
+        <message>
+            <source>There is no complete answer yet: nothing to train on.</source>
+            <translation>还没有完整的回答，没有可用于训练的内容。</translation>
+        </message>
+        <message>
+            <source>Exported to {path}</source>
+            <translation>已导出到 {path}</translation>
+        </message>
+        <message>
+            <source>{path}: one sample a model that answered, with the system prompt and complete answers, without thoughts. Correct what should not be learned.</source>
+            <translation>{path}：每个作答的模型一条样本，包含系统提示词和完整的回答，不含思考过程。不该学的内容请先改正。</translation>
+        </message>
+        <message>
+            <source>Open on the Data page</source>
+            <translation>在数据页打开</translation>
+        </message>
+    </context>
+    <context>
         <name>ChatPage</name>
+        <message>
+            <source>A new conversation; the last one was not saved</source>
+            <translation>已开始新对话；上一个对话没有保存</translation>
+        </message>
+        <message>
+            <source>Bring it back</source>
+            <translation>找回</translation>
+        </message>
+        <message>
+            <source>“{title}” was deleted</source>
+            <translation>已删除“{title}”</translation>
+        </message>
         <message>
             <source>Chat</source>
             <translation>对话</translation>
@@ -293,8 +364,68 @@
             <translation>启动 API</translation>
         </message>
         <message>
-            <source>Ask something. Nothing leaves this computer.</source>
-            <translation>请输入问题。所有内容都不会离开本机。</translation>
+            <source>Ask something. Nothing leaves this computer, and nothing is stored unless you save it.</source>
+            <translation>问点什么吧。内容不会离开这台电脑，不主动保存就不会留存。</translation>
+        </message>
+        <message>
+            <source>To the end</source>
+            <translation>到末尾</translation>
+        </message>
+        <message>
+            <source>You edit an earlier question; what follows is replaced.</source>
+            <translation>正在编辑之前的问题；其后的内容会被替换。</translation>
+        </message>
+        <message>
+            <source>Leave it as it was</source>
+            <translation>不改了</translation>
+        </message>
+        <message>
+            <source>Undo</source>
+            <translation>撤销</translation>
+        </message>
+        <message>
+            <source>Take back the last edit or deletion</source>
+            <translation>撤销上一次编辑或删除</translation>
+        </message>
+        <message>
+            <source>Begin anew (Ctrl+N)</source>
+            <translation>重新开始 (Ctrl+N)</translation>
+        </message>
+        <message>
+            <source>Save</source>
+            <translation>保存</translation>
+        </message>
+        <message>
+            <source>Keep this conversation</source>
+            <translation>保存这个对话</translation>
+        </message>
+        <message>
+            <source>Export</source>
+            <translation>导出</translation>
+        </message>
+        <message>
+            <source>Export as Markdown…</source>
+            <translation>导出为 Markdown…</translation>
+        </message>
+        <message>
+            <source>Export as JSON…</source>
+            <translation>导出为 JSON…</translation>
+        </message>
+        <message>
+            <source>Export as training data…</source>
+            <translation>导出为训练数据…</translation>
+        </message>
+        <message>
+            <source>Show or hide the settings</source>
+            <translation>显示或隐藏设置</translation>
+        </message>
+        <message>
+            <source>Settings</source>
+            <translation>设置</translation>
+        </message>
+        <message>
+            <source>Saved</source>
+            <translation>已保存</translation>
         </message>
         <message>
             <source>Your question; Enter sends, Shift+Enter breaks</source>
@@ -309,87 +440,197 @@
             <translation>对话内容</translation>
         </message>
         <message>
-            <source>Answer again</source>
-            <translation>重新回答</translation>
-        </message>
-        <message>
-            <source>Ask the last question once more</source>
-            <translation>再次提出上一个问题</translation>
-        </message>
-        <message>
             <source>New conversation</source>
             <translation>新对话</translation>
-        </message>
-        <message>
-            <source>Forget what was said; it is stored nowhere</source>
-            <translation>清除当前内容，对话不会保存到任何地方</translation>
         </message>
     </context>
     <context>
         <name>ChatSettingsCard</name>
         <message>
-            <source>Enter a whole number.</source>
-            <translation>请输入整数。</translation>
+            <source>Nobody</source>
+            <translation>无</translation>
         </message>
         <message>
-            <source>Both, side by side</source>
-            <translation>两者并排对比</translation>
+            <source>Who answers</source>
+            <translation>由谁回答</translation>
         </message>
         <message>
-            <source>Who answers, and how</source>
-            <translation>对话设置</translation>
-        </message>
-        <message>
-            <source>&amp;API</source>
-            <translation>&amp;API</translation>
-        </message>
-        <message>
-            <source>One of the servers that run now.</source>
-            <translation>当前运行中的服务之一。</translation>
+            <source>System prompt</source>
+            <translation>系统提示词</translation>
         </message>
         <message>
             <source>&amp;Model</source>
             <translation>模型(&amp;M)</translation>
         </message>
         <message>
-            <source>With the adapter, without it, or both.</source>
-            <translation>使用适配器、不使用，或两者对比。</translation>
+            <source>All models of the servers that run now.</source>
+            <translation>正在运行的服务的所有模型。</translation>
         </message>
         <message>
-            <source>&amp;Temperature</source>
-            <translation>温度(&amp;T)</translation>
+            <source>Side by side &amp;with</source>
+            <translation>并排对比(&amp;W)</translation>
         </message>
         <message>
-            <source>0 always takes the most probable word; higher is livelier.</source>
-            <translation>0 表示始终选择概率最高的词；数值越高，回答越多样。</translation>
+            <source>Gets the same questions; its answers stand beside.</source>
+            <translation>向它提同样的问题，回答并排显示。</translation>
+        </message>
+    </context>
+    <context>
+        <name>ChatWords</name>
+        <message>
+            <source>The conversation has {prompt} tokens, but the model holds {room}, the answer included. Begin a shorter conversation, or delete earlier questions.</source>
+            <translation>对话有 {prompt} 个 token，而模型连同回答最多容纳 {room} 个。请开始一个更短的对话，或删除之前的问题。</translation>
         </message>
         <message>
-            <source>&amp;Longest answer</source>
-            <translation>最大长度(&amp;L)</translation>
+            <source>The connection broke before the end; the server stopped or started anew. What was said until then stays.</source>
+            <translation>回答未完成时连接中断：服务停止或重启了。已有的内容会保留。</translation>
         </message>
         <message>
-            <source>In tokens.</source>
-            <translation>以 token 计。</translation>
+            <source>The server refused: {words}</source>
+            <translation>服务拒绝了请求：{words}</translation>
         </message>
         <message>
-            <source>&amp;Seed</source>
-            <translation>随机种子(&amp;S)</translation>
+            <source>The server does not answer: it was stopped or is starting anew. Look at the Deploy page.</source>
+            <translation>服务没有响应：已停止或正在重启。请查看部署页。</translation>
         </message>
         <message>
-            <source>The same seed gives the same answer; empty is different each time.</source>
-            <translation>种子相同则回答相同；留空则每次不同。</translation>
+            <source>The connection broke before the first word. Try again.</source>
+            <translation>还没有开始回答，连接就中断了。请重试。</translation>
         </message>
         <message>
-            <source>S&amp;ystem prompt</source>
-            <translation>系统提示词(&amp;Y)</translation>
+            <source>The request was ended on the Deploy page.</source>
+            <translation>请求已在部署页被终止。</translation>
         </message>
         <message>
-            <source>Said to the model before the conversation.</source>
-            <translation>在对话开始前告知模型的内容。</translation>
+            <source>The API key has expired. Make another on the Deploy page.</source>
+            <translation>API 密钥已过期。请在部署页新建一个。</translation>
         </message>
         <message>
-            <source>random</source>
-            <translation>随机</translation>
+            <source>This model is not served any more, or its adapter was unloaded. Choose another.</source>
+            <translation>该模型已不再提供服务，或其适配器已卸载。请换一个。</translation>
+        </message>
+        <message>
+            <source>The API key may not use this model.</source>
+            <translation>该 API 密钥无权使用这个模型。</translation>
+        </message>
+        <message>
+            <source>The model is still being loaded. Try again in a moment.</source>
+            <translation>模型仍在加载，请稍后重试。</translation>
+        </message>
+        <message>
+            <source>The engine failed and is started again. Try again in a moment.</source>
+            <translation>推理引擎出错，正在重启。请稍后重试。</translation>
+        </message>
+        <message>
+            <source>The engine failed at this answer and is started again. Try again in a moment.</source>
+            <translation>推理引擎在生成这个回答时出错，正在重启。请稍后重试。</translation>
+        </message>
+        <message>
+            <source>The engine is being started again. Try again soon.</source>
+            <translation>推理引擎正在重启，请稍后重试。</translation>
+        </message>
+        <message>
+            <source>The server took too long for this answer and gave up.</source>
+            <translation>服务生成这个回答耗时过长，已放弃。</translation>
+        </message>
+        <message>
+            <source>The engine that serves this model cannot do this, for example answer in a form. Change the advanced settings.</source>
+            <translation>当前推理引擎不支持这项功能（例如按指定格式回答）。请调整高级设置。</translation>
+        </message>
+        <message>
+            <source>The server refuses the API key. Start it anew on the Deploy page.</source>
+            <translation>服务不接受当前 API 密钥。请在部署页重新启动服务。</translation>
+        </message>
+        <message>
+            <source>Too many requests for this API key. Try again in a moment.</source>
+            <translation>该 API 密钥的请求过多，请稍后重试。</translation>
+        </message>
+        <message>
+            <source>The server is full or not ready. Try again in a moment.</source>
+            <translation>服务已满或尚未就绪，请稍后重试。</translation>
+        </message>
+        <message>
+            <source>This API key has asked too often.</source>
+            <translation>该 API 密钥的请求过于频繁。</translation>
+        </message>
+        <message>
+            <source>The server is full or not ready.</source>
+            <translation>服务已满或尚未就绪。</translation>
+        </message>
+        <message>
+            <source>{why} Asked again in {n} s.</source>
+            <translation>{why}{n} 秒后自动重试。</translation>
+        </message>
+        <message>
+            <source>first token {n} ms</source>
+            <translation>首 token {n} ms</translation>
+        </message>
+        <message>
+            <source>{n} tokens/s</source>
+            <translation type="unfinished">{n} token/s</translation>
+        </message>
+        <message>
+            <source>{n} out</source>
+            <translation>输出 {n}</translation>
+        </message>
+        <message>
+            <source>{n} tokens were read, {c} of them known from before and not computed again.</source>
+            <translation>读入 {n} 个 token，其中 {c} 个命中缓存，无需重新计算。</translation>
+        </message>
+        <message>
+            <source>{o} tokens were written, {t} of them thoughts.</source>
+            <translation>生成 {o} 个 token，其中 {t} 个为思考过程。</translation>
+        </message>
+        <message>
+            <source>{n} in ({c} cached)</source>
+            <translation>输入 {n}（缓存 {c}）</translation>
+        </message>
+        <message>
+            <source>{n} in</source>
+            <translation>输入 {n}</translation>
+        </message>
+        <message>
+            <source>complete</source>
+            <translation>已完成</translation>
+        </message>
+        <message>
+            <source>cut at the limit of tokens</source>
+            <translation>达到长度上限被截断</translation>
+        </message>
+        <message>
+            <source>stopped by you</source>
+            <translation type="unfinished">已手动停止</translation>
+        </message>
+        <message>
+            <source>asks for a tool</source>
+            <translation type="unfinished">请求工具</translation>
+        </message>
+        <message>
+            <source>not complete</source>
+            <translation>未完成</translation>
+        </message>
+        <message>
+            <source>Thinking{dots} {n} s · {tokens} tokens</source>
+            <translation>正在思考{dots} {n} 秒 · {tokens} token</translation>
+        </message>
+        <message>
+            <source>Thought for {n} s · {tokens} tokens</source>
+            <translation>思考了 {n} 秒 · {tokens} token</translation>
+        </message>
+        <message>
+            <source>Thought</source>
+            <translation>思考过程</translation>
+        </message>
+    </context>
+    <context>
+        <name>CodeBlock</name>
+        <message>
+            <source>Copy the code</source>
+            <translation>复制代码</translation>
+        </message>
+        <message>
+            <source>Code</source>
+            <translation>代码</translation>
         </message>
     </context>
     <context>
@@ -1251,6 +1492,60 @@
         </message>
     </context>
     <context>
+        <name>PromptsRow</name>
+        <message>
+            <source>None saved</source>
+            <translation>没有保存的提示词</translation>
+        </message>
+        <message>
+            <source>Saved prompts</source>
+            <translation>已保存的提示词</translation>
+        </message>
+        <message>
+            <source>Save the system prompt</source>
+            <translation>保存系统提示词</translation>
+        </message>
+        <message>
+            <source>Name</source>
+            <translation type="unfinished">名称</translation>
+        </message>
+        <message>
+            <source>Saved system prompts</source>
+            <translation>已保存的系统提示词</translation>
+        </message>
+        <message>
+            <source>System prompt</source>
+            <translation>系统提示词</translation>
+        </message>
+        <message>
+            <source>Said to the model before the conversation: who it is, how it shall answer</source>
+            <translation>对话开始前告诉模型：它是谁、该怎样回答</translation>
+        </message>
+        <message>
+            <source>Save this prompt under a name</source>
+            <translation>为这个提示词命名并保存</translation>
+        </message>
+        <message>
+            <source>Delete this saved prompt</source>
+            <translation>删除这个已保存的提示词</translation>
+        </message>
+    </context>
+    <context>
+        <name>QuestionBubble</name>
+        <message>
+            <source>Copy the question</source>
+            <translation>复制问题</translation>
+        </message>
+        <message>
+            <source>Edit the question</source>
+            <translation>编辑问题</translation>
+        </message>
+        <message>
+            <source>Delete the question and its answers</source>
+            <translation>删除问题及其回答</translation>
+        </message>
+    </context>
+    <context>
         <name>ReachCard</name>
         <message>
             <source>Who may reach it</source>
@@ -1382,6 +1677,224 @@
         <message>
             <source>writes</source>
             <translation>生成中</translation>
+        </message>
+    </context>
+    <context>
+        <name>SamplingFields</name>
+        <message>
+            <source>Enter a whole number.</source>
+            <translation type="unfinished">请输入整数。</translation>
+        </message>
+        <message>
+            <source>This is not a JSON schema: {why}</source>
+            <translation>这不是有效的 JSON schema：{why}</translation>
+        </message>
+        <message>
+            <source>How</source>
+            <translation>回答方式</translation>
+        </message>
+        <message>
+            <source>Advanced</source>
+            <translation>高级</translation>
+        </message>
+        <message>
+            <source>model's own</source>
+            <translation>模型默认</translation>
+        </message>
+        <message>
+            <source>&amp;Preset</source>
+            <translation>预设(&amp;P)</translation>
+        </message>
+        <message>
+            <source>random</source>
+            <translation type="unfinished">随机</translation>
+        </message>
+        <message>
+            <source>&amp;Temperature</source>
+            <translation type="unfinished">温度(&amp;T)</translation>
+        </message>
+        <message>
+            <source>0 always takes the most probable token; higher is livelier.</source>
+            <translation>0 总是取概率最高的 token；越高越多样。</translation>
+        </message>
+        <message>
+            <source>T&amp;op p</source>
+            <translation>Top p(&amp;O)</translation>
+        </message>
+        <message>
+            <source>Draws only from the likeliest tokens that make up this share.</source>
+            <translation>只从累计概率达到该比例的 token 中抽取。</translation>
+        </message>
+        <message>
+            <source>&amp;Longest answer</source>
+            <translation type="unfinished">最大长度(&amp;L)</translation>
+        </message>
+        <message>
+            <source>In tokens, thoughts included; about 0.75 English words each.</source>
+            <translation>以 token 计，含思考过程；一个汉字约 0.6 个 token。</translation>
+        </message>
+        <message>
+            <source>T&amp;hinking</source>
+            <translation>思考(&amp;H)</translation>
+        </message>
+        <message>
+            <source>Whether this model reasons before it answers.</source>
+            <translation>模型回答前是否先思考。</translation>
+        </message>
+        <message>
+            <source>Top &amp;k</source>
+            <translation>Top k(&amp;K)</translation>
+        </message>
+        <message>
+            <source>Draws only from so many likeliest tokens.</source>
+            <translation>只从概率最高的若干个 token 中抽取。</translation>
+        </message>
+        <message>
+            <source>M&amp;in p</source>
+            <translation>Min p(&amp;I)</translation>
+        </message>
+        <message>
+            <source>Leaves out tokens below this share of the likeliest one.</source>
+            <translation>舍弃概率低于最高者该比例的 token。</translation>
+        </message>
+        <message>
+            <source>&amp;Repetition penalty</source>
+            <translation>重复惩罚(&amp;R)</translation>
+        </message>
+        <message>
+            <source>Above 1 makes words that were said less likely.</source>
+            <translation>大于 1 时，已出现过的词更不容易再出现。</translation>
+        </message>
+        <message>
+            <source>&amp;Seed</source>
+            <translation type="unfinished">随机种子(&amp;S)</translation>
+        </message>
+        <message>
+            <source>The same seed gives the same answer; empty is different each time.</source>
+            <translation type="unfinished">种子相同则回答相同；留空则每次不同。</translation>
+        </message>
+        <message>
+            <source>Stop strin&amp;gs</source>
+            <translation>停止字符串(&amp;G)</translation>
+        </message>
+        <message>
+            <source>The answer ends before any of them; one a line, \n is a line break.</source>
+            <translation>遇到其中任何一个就结束回答；每行一个，\n 表示换行。</translation>
+        </message>
+        <message>
+            <source>&amp;Form of the answer</source>
+            <translation>回答格式(&amp;F)</translation>
+        </message>
+        <message>
+            <source>The model can then write nothing else than JSON of this form.</source>
+            <translation>模型将只能写出符合该格式的 JSON。</translation>
+        </message>
+        <message>
+            <source>JSON s&amp;chema</source>
+            <translation>JSON schema(&amp;C)</translation>
+        </message>
+        <message>
+            <source>Fields, their types, what must be.</source>
+            <translation>字段、类型以及哪些必填。</translation>
+        </message>
+        <message>
+            <source>As the model's maker says</source>
+            <translation>模型作者的推荐</translation>
+        </message>
+        <message>
+            <source>Exact, always the same</source>
+            <translation>精确，每次相同</translation>
+        </message>
+        <message>
+            <source>Balanced (for R1)</source>
+            <translation>均衡（适合 R1）</translation>
+        </message>
+        <message>
+            <source>Lively</source>
+            <translation>活泼</translation>
+        </message>
+        <message>
+            <source>Your own</source>
+            <translation>自定义</translation>
+        </message>
+        <message>
+            <source>Free text</source>
+            <translation>自由文本</translation>
+        </message>
+        <message>
+            <source>Any JSON object</source>
+            <translation>任意 JSON 对象</translation>
+        </message>
+        <message>
+            <source>JSON after a schema</source>
+            <translation>按 schema 的 JSON</translation>
+        </message>
+        <message>
+            <source>As the template says</source>
+            <translation>按模板默认</translation>
+        </message>
+        <message>
+            <source>On</source>
+            <translation>开</translation>
+        </message>
+        <message>
+            <source>Off</source>
+            <translation>关</translation>
+        </message>
+    </context>
+    <context>
+        <name>SavedChats</name>
+        <message>
+            <source>Nothing matches.</source>
+            <translation>没有匹配的对话。</translation>
+        </message>
+        <message>
+            <source>No conversation was saved yet. “Save” above the conversation keeps it.</source>
+            <translation>还没有保存过对话。点击对话上方的“保存”即可保存。</translation>
+        </message>
+        <message>
+            <source>Without a title</source>
+            <translation>无标题</translation>
+        </message>
+        <message>
+            <source>Rename the conversation</source>
+            <translation>重命名对话</translation>
+        </message>
+        <message>
+            <source>Title</source>
+            <translation>标题</translation>
+        </message>
+        <message>
+            <source>Search in all of them</source>
+            <translation>在所有对话中搜索</translation>
+        </message>
+        <message>
+            <source>Search</source>
+            <translation>搜索</translation>
+        </message>
+        <message>
+            <source>Saved conversations</source>
+            <translation>已保存的对话</translation>
+        </message>
+        <message>
+            <source>Open</source>
+            <translation>打开</translation>
+        </message>
+        <message>
+            <source>Rename</source>
+            <translation>重命名</translation>
+        </message>
+        <message>
+            <source>Delete</source>
+            <translation>删除</translation>
+        </message>
+        <message>
+            <source>Keep conversations</source>
+            <translation>自动保存对话</translation>
+        </message>
+        <message>
+            <source>Saves every conversation by itself, on this computer only. When off, one that is not saved is gone with the window.</source>
+            <translation>自动保存每个对话，仅存于这台电脑。关闭时，未保存的对话会随窗口关闭而消失。</translation>
         </message>
     </context>
     <context>
