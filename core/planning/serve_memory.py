@@ -27,7 +27,7 @@ LEAST_CONTEXT_TOKENS = 512
 """With less a chat is no use."""
 DEFAULT_BATCH = {"cuda": 128, "cpu": 16}
 DEFAULT_PREFILL = {"cuda": 2048, "cpu": 256}
-_LATENT = "kv_a_proj_with_mqa"
+_LATENT, _WIDENED = "kv_a_proj_with_mqa", "kv_b_proj"
 _INT8_SCALE_BYTES = 4
 """One fp32 scale a row of outputs (https://arxiv.org/abs/2208.07339)."""
 _LOGIT_BYTES = 8
@@ -98,24 +98,30 @@ class ServeForecast:
 def weight_bytes(shape: ModelShape, precision: ServePrecision) -> int:
     """Bytes of the loaded weights.
 
-    8-bit and 4-bit loading leaves embedding, head, norms, routers and fused experts in 16 bits.
+    8-bit and 4-bit loading leaves embedding, head, norms, routers and fused experts in 16 bits; so
+    does the engine with the matrices that latent attention absorbs.
     """
     element = 4 if precision == "fp32" else 2
     if precision not in ("8bit", "4bit"):
         return shape.parameters * element
-    rest = (shape.parameters - shape.linear_weights) * element
+    small = [x for x in shape.linears if x.name != _WIDENED]
+    weights = sum(x.weights for x in small)
+    rest = (shape.parameters - weights) * element
     if precision == "4bit":
-        return rest + int(shape.linear_weights * NF4_BYTES)
-    scales = sum(x.count * x.outputs for x in shape.linears) * _INT8_SCALE_BYTES
-    return rest + shape.linear_weights + scales
+        return rest + int(weights * NF4_BYTES)
+    return rest + weights + sum(x.count * x.outputs for x in small) * _INT8_SCALE_BYTES
 
 
 def cache_bytes_a_token(shape: ModelShape, precision: ServePrecision) -> int:
     """Bytes that one token of a conversation keeps in all layers; formulas in the module's text."""
     element = 4 if precision == "fp32" else 2
-    latent = next((x for x in shape.linears if x.name == _LATENT), None)
-    width = latent.outputs if latent else shape.attention.key + shape.attention.value
+    width = _latent_width(shape) or shape.attention.key + shape.attention.value
     return shape.layers * width * element
+
+
+def _latent_width(shape: ModelShape) -> int:
+    """kv_lora_rank + rope_dim; 0 without latent attention."""
+    return next((x.outputs for x in shape.linears if x.name == _LATENT), 0)
 
 
 def forecast_server(shape: ModelShape, load: ServeLoad, budget_gib: float) -> ServeForecast:
@@ -153,5 +159,20 @@ def _working_bytes(shape: ModelShape, load: ServeLoad, batch: int) -> int:
     """Activations of one pass (nothing is kept between layers) and the logits of all rows."""
     element = 4 if load.precision == "fp32" else 2
     tokens = max(batch, load.prefill_tokens or DEFAULT_PREFILL[load.device])
-    widest = 3 * shape.intermediate + 4 * shape.hidden + 2 * shape.attention.query
-    return tokens * widest * element + batch * shape.vocab * _LOGIT_BYTES
+    # Absorbed queries are as wide as a latent, each head's: before and after the rotated part is
+    # joined to them, and what attention makes of them.
+    absorbed = 3 * shape.attention.heads * _latent_width(shape)
+    attention = 4 * shape.hidden + 2 * shape.attention.query + absorbed
+    a_token = element * attention + max(
+        element * 3 * shape.intermediate, _routed_bytes(shape, element)
+    )
+    return tokens * a_token + batch * shape.vocab * _LOGIT_BYTES
+
+
+def _routed_bytes(shape: ModelShape, element: int) -> int:
+    """Of one token: a copy for each expert it goes to, in and out, and both sums in fp32."""
+    if shape.experts is None:
+        return 0
+    hidden, width = shape.hidden, shape.experts.width
+    an_expert = element * (2 * hidden + 3 * width) + 2 * 4 * hidden
+    return shape.experts.chosen * an_expert + element * 3 * shape.experts.shared_width

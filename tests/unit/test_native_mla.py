@@ -139,6 +139,11 @@ def test_a_quantized_model_gives_nearly_the_logits_of_the_whole_one(
         # bitsandbytes' own 8-bit product fails on the 4-dimensional input of `kv_b_proj`.
         own = (model if bits == 4 else whole)(torch.tensor([new])).logits[0]
     driver = Driver(model)
+    held = model.model.layers[0].self_attn.kv_b_proj
+    assert (held.weight.dtype, held.weight.numel()) == (torch.float32, 64 * 4 * (8 + 16))
+    assert getattr(getattr(held, "state", None), "CB", None) is None, (
+        "few bits beside the wide ones"
+    )
     made = driver.runner.forward(driver.batch([(Row([3, 7, 5]), new)]))
     apart = float((made - own).norm() / own.norm())
     assert apart < (1e-4 if bits == 4 else 0.05)

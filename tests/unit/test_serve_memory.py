@@ -49,6 +49,14 @@ def test_weights_of_a_7b_model_match_what_a_card_measured() -> None:
     assert found == pytest.approx({"bf16": 12.9, "8bit": 7.4, "4bit": 4.9}, abs=0.4)
 
 
+def test_matrices_that_latent_attention_absorbs_stay_in_16_bits() -> None:
+    lite = shape(V2_LITE)
+    widened = 27 * 512 * 16 * (128 + 128)
+    small = lite.linear_weights - widened
+    assert weight_bytes(lite, "4bit") == 2 * (lite.parameters - small) + int(small * 0.5625)
+    assert weight_bytes(lite, "bf16") == 2 * lite.parameters
+
+
 def test_a_cache_is_what_the_budget_leaves() -> None:
     load = ServeLoad("bf16", context_tokens=4096, batch=8)
     found = forecast_server(shape(DEEPSEEK_7B), load, budget_gib=20.0)

@@ -158,7 +158,6 @@ class Adaptable(Protocol):
     inputs: int
     sizes: tuple[int, ...]
     device: torch.device
-    weights: Weights
     lora: Lora | None
 
 
@@ -196,6 +195,20 @@ def wide_weight(module: Any, dtype: torch.dtype) -> torch.Tensor:
         raise TypeError(type(module).__name__)
     weight: torch.Tensor = module.weight.data
     return weight.to(dtype)
+
+
+def widen(module: Any, dtype: torch.dtype) -> torch.Tensor:
+    """As `wide_weight`, and from now on the module holds nothing else: not both at once.
+
+    Raises:
+        TypeError: as `wide_weight`.
+    """
+    wide = wide_weight(module, dtype)
+    if wide.data_ptr() != module.weight.data_ptr():
+        module.weight = torch.nn.Parameter(wide, requires_grad=False)
+        if hasattr(module, "state"):
+            module.state.CB = None
+    return wide
 
 
 def _weights_of(modules: Sequence[Any]) -> Weights:

@@ -11,7 +11,7 @@ import contextlib
 
 import torch
 
-from workers.serve.native.linears import Adaptable, PlainWeights
+from workers.serve.native.linears import Adaptable, PlainWeights, Projection
 from workers.serve.native.models import Model
 
 _ROWS = 8
@@ -49,6 +49,8 @@ def pack(model: Model) -> int:
 
 
 def _pack(projection: Adaptable, kept: set[int]) -> bool:
+    if not isinstance(projection, Projection):
+        return False
     plain = projection.weights
     if not (isinstance(plain, PlainWeights) and _packable(plain.weight)):
         return False

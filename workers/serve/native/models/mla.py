@@ -14,7 +14,7 @@ import torch
 
 from workers.serve.native import ops
 from workers.serve.native.batch import StepBatch
-from workers.serve.native.linears import Lora, ModuleWeights, Projection, Weights, wide_weight
+from workers.serve.native.linears import Lora, Projection, widen
 from workers.serve.native.models import Part, Unsuited
 from workers.serve.native.models.experts import mlp_of
 from workers.serve.native.models.stack import (
@@ -33,18 +33,18 @@ _KV = "kv_a_proj_with_mqa"
 class Absorbed:
     """`kv_b_proj`, from a latent to a head's key and value, used from the other side.
 
-    Looks like a `Projection` to adapters.
+    Looks like a `Projection` to adapters. Always in the dtype that is computed in: a matrix in few
+    bits is widened, once, and its few bits are let go.
     """
 
     def __init__(self, module: Any, heads: int, key_width: int, dtype: torch.dtype) -> None:
         self.inputs = int(module.in_features)
         self.sizes: tuple[int, ...] = (int(module.out_features),)
         self.device = next(module.parameters()).device
-        self.weights: Weights = ModuleWeights([module])
         self.lora: Lora | None = None
         self._heads, self._key_width = heads, key_width
         try:
-            by_head = self._by_head(wide_weight(module, dtype))
+            by_head = self._by_head(widen(module, dtype))
         except TypeError as e:
             raise Unsuited(f"kv_b_proj of type {e}") from e
         self._to_key, self._to_value = by_head[:, :key_width], by_head[:, key_width:]
