@@ -30,6 +30,8 @@ class QueueItem(BaseModel):
     """Values of a `TrainSpec` or `ServeSpec`, absolute paths; empty when `resume` is named."""
     alone: bool = False
     """A training that waits also until no server is on its card."""
+    needed_gib: float | None = None
+    """What a training takes on its card, as forecast when it was added; None where not known."""
     resume: str = ""
     """A run that goes on from its checkpoint instead of a new one."""
     added_utc: float = 0.0

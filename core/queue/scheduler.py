@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.config.serve import ServeSpec
 from core.config.train import TrainSpec
 from core.errors import AppError, ErrorInfo
-from core.queue.devices import choose_device, devices_of
+from core.queue.devices import CPU, choose_device, devices_of
 from core.queue.items import After, Queue, QueueItem
 from core.queue.store import QueueStore
 from core.runlog.index import RunSummary
@@ -57,6 +57,7 @@ class QueueScheduler:
         runs: all runs of the home, as the index lists them.
         document: `run.json` of a run, for the device it was asked to run on.
         cards: number of cards of this machine.
+        free_gib: memory that is free now, by device ("cuda:0"); asked for when a server is there.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class QueueScheduler:
         runs: Callable[[], list[RunSummary]],
         document: Callable[[str], dict[str, Any]],
         cards: Callable[[], int],
+        free_gib: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._store = store
         self._service = service
         self._runs = runs
         self._document = document
         self._cards = cards
+        self._free_gib = free_gib
 
     def startable(self) -> QueueItem | None:
         """The first that could start now, its spec with the device it would get. Changes nothing.
@@ -85,7 +88,7 @@ class QueueScheduler:
         for item in queue.waiting:
             if item.resume or item.job == "serve":
                 continue  # those need no check that takes long
-            device = choose_device(*_wish(item.spec), cards, _taken(busy, item))
+            device = self._place(item, item.spec, cards, busy)
             if device is not None:
                 return item.model_copy(update={"spec": {**item.spec, "device": device}})
         return None
@@ -127,7 +130,7 @@ class QueueScheduler:
         failed: list[QueueItem] = []
         queue = self._store.read()
         for item in () if queue.held else queue.waiting:
-            device = choose_device(*_wish(self._spec(item)), cards, _taken(busy, item))
+            device = self._place(item, self._spec(item), cards, busy)
             if device is None:
                 continue  # a later one may want another card
             view = self._start(item, device, failed, ready)
@@ -136,6 +139,16 @@ class QueueScheduler:
                 devices = devices_of(device, _processes(item.spec), cards)
                 busy.append(_Busy(view.run_id, devices))  # for this look, servers too: one a card
         return QueueTick(tuple(started), tuple(failed), self._finished())
+
+    def _place(
+        self, item: QueueItem, spec: dict[str, Any], cards: int, busy: list[_Busy]
+    ) -> str | None:
+        """A device for `item` now: one without a server if there is, else one with room beside it."""
+        device = choose_device(*_wish(spec), cards, {n for one in busy for n in one.devices})
+        if device is not None:
+            return device
+        free = self._free_gib() if any(one.job == "serve" for one in busy) else {}
+        return choose_device(*_wish(spec), cards, _taken(busy, item, free))
 
     def _note_ends(self, summaries: dict[str, RunSummary]) -> None:
         def ended(queue: Queue) -> Queue:
@@ -202,6 +215,22 @@ def _processes(spec: dict[str, Any]) -> int:
     return int((spec.get("parallel") or {}).get("nproc_per_node") or 1)
 
 
-def _taken(busy: list[_Busy], item: QueueItem) -> set[str]:
-    """Devices that `item` must wait for: a server is only in the way of who wants to be alone."""
-    return {n for one in busy if one.job == "train" or item.alone for n in one.devices}
+def _taken(busy: list[_Busy], item: QueueItem, free_gib: Mapping[str, float]) -> set[str]:
+    """Devices that `item` must wait for.
+
+    Trainings always. A server on a card, when the training wants to be alone, or when it is not
+    known to fit into what is free; on the processor there is nothing to collide with but time.
+    """
+    taken: set[str] = set()
+    for one in busy:
+        for device in one.devices:
+            beside = one.job == "serve" and not item.alone and _fits(item, device, free_gib)
+            taken |= set() if beside else {device}
+    return taken
+
+
+def _fits(item: QueueItem, device: str, free_gib: Mapping[str, float]) -> bool:
+    if device == CPU or item.job == "serve":  # a server is made to fit, or refuses itself
+        return True
+    free = free_gib.get(device)
+    return item.needed_gib is not None and free is not None and item.needed_gib <= free

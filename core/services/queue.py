@@ -34,7 +34,12 @@ class QueueService:
         self._store = QueueStore(home)
         self._gpus = gpu_backend
         self._scheduler = QueueScheduler(
-            self._store, self._starter, runs.list, self._document, self._count_cards
+            self._store,
+            self._starter,
+            runs.list,
+            self._document,
+            self._count_cards,
+            self._free_gib,
         )
 
     def read(self) -> Queue:
@@ -55,8 +60,10 @@ class QueueService:
         plan = self._train.prepare(spec)
         name = spec.name or f"{plan.model.name} · {plan.dataset.name}"
         values = plan.spec.model_dump(mode="json")
-        item = QueueItem(name=name, spec=values, added_utc=time.time(), alone=alone)
-        return self._append(item)
+        needed = plan.memory.total_gib if plan.memory else None
+        return self._append(
+            QueueItem(name=name, spec=values, added_utc=time.time(), alone=alone, needed_gib=needed)
+        )
 
     def add_server(self, spec: ServeSpec, name: str = "") -> QueueItem:
         """Let a server start by itself when no training is on its card any more.
@@ -147,6 +154,14 @@ class QueueService:
 
     def _count_cards(self) -> int:
         return len(self._gpus().sample())
+
+    def _free_gib(self) -> dict[str, float]:
+        """By device, of the cards whose driver tells."""
+        return {
+            f"cuda:{c.index}": c.memory_total_gib - c.memory_used_gib
+            for c in self._gpus().sample()
+            if c.memory_total_gib is not None and c.memory_used_gib is not None
+        }
 
 
 class _Starter:

@@ -31,6 +31,7 @@ class Shop:
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     alive: set[str] = field(default_factory=set)
     refuse: set[str] = field(default_factory=set)
+    free_gib: dict[str, float] = field(default_factory=dict)
 
     def start(self, spec: TrainSpec) -> Any:
         if spec.name in self.refuse:
@@ -68,8 +69,9 @@ class Shop:
 def scheduler(tmp_path: Path, shop: Shop) -> tuple[QueueScheduler, QueueStore]:
     store = QueueStore(Home(tmp_path))
     made = QueueScheduler(
-        store, shop, shop.runs, lambda run_id: shop.documents[run_id], lambda: shop.cards
-    )
+        store, shop, shop.runs, lambda run_id: shop.documents[run_id], lambda: shop.cards,
+        lambda: shop.free_gib,
+    )  # fmt: skip
     return made, store
 
 
@@ -236,11 +238,16 @@ def test_a_server_waits_for_the_training_on_its_card_and_then_starts(tmp_path: P
     assert [v.run_id for v in work.tick().started] == ["api-1"]
 
 
-def test_a_server_is_in_the_way_only_of_a_training_that_wants_to_be_alone(tmp_path: Path) -> None:
-    shop = Shop()
+def needing(name: str, needed_gib: float | None, **spec: Any) -> QueueItem:
+    return item(name, **spec).model_copy(update={"needed_gib": needed_gib})
+
+
+def test_a_server_is_in_the_way_of_who_wants_to_be_alone_not_of_who_fits(tmp_path: Path) -> None:
+    shop = Shop(free_gib={"cuda:0": 12.0})
     shop.serve(ServeSpec(model="m", device="cuda:0"))
     work, store = scheduler(tmp_path, shop)
-    fill(store, item("alone").model_copy(update={"alone": True}), item("any"))
+    alone = needing("alone", 1.0).model_copy(update={"alone": True})
+    fill(store, alone, needing("any", 8.0))
     work.tick()
     assert [(i.name, i.state) for i in store.read().items] == [
         ("alone", "waiting"),
@@ -249,3 +256,34 @@ def test_a_server_is_in_the_way_only_of_a_training_that_wants_to_be_alone(tmp_pa
     shop.alive.clear()
     work.tick()
     assert {i.name: i.state for i in store.read().items}["alone"] == "started"
+
+
+@pytest.mark.parametrize("needed_gib", [13.0, None])
+def test_no_training_starts_over_a_server_without_room_for_it(
+    tmp_path: Path, needed_gib: float | None
+) -> None:
+    shop = Shop(free_gib={"cuda:0": 12.0})
+    shop.serve(ServeSpec(model="m", device="cuda:0"))
+    work, store = scheduler(tmp_path, shop)
+    fill(store, needing("large", needed_gib))
+    assert work.startable() is None
+    assert work.tick().started == ()
+    shop.alive.clear()
+    assert work.tick().started
+
+
+def test_a_card_without_a_server_is_taken_first(tmp_path: Path) -> None:
+    shop = Shop(cards=2, free_gib={"cuda:0": 40.0, "cuda:1": 40.0})
+    shop.serve(ServeSpec(model="m", device="cuda:0"))
+    work, store = scheduler(tmp_path, shop)
+    fill(store, needing("small", 8.0), needing("beside", 8.0))
+    work.tick()
+    assert [i.device for i in store.read().items] == ["cuda:1", "cuda:0"]
+
+
+def test_a_server_on_the_processor_holds_no_training_up(tmp_path: Path) -> None:
+    shop = Shop(cards=0)
+    shop.serve(ServeSpec(model="m", device="cpu"))
+    work, store = scheduler(tmp_path, shop)
+    fill(store, needing("any", None))
+    assert len(work.tick().started) == 1
