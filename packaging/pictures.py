@@ -2,10 +2,11 @@
 
     python packaging/pictures.py --out DIR [--lang en zh_CN] [--scheme light dark]
                                  [--size 1360x860 1024x700] [--page train ...] [--home DIR]
-                                 [--run ID [--alarm N]]
+                                 [--run ID [--alarm N | --tab NAME]]
 
 Without --home an empty home is made; with it, the pages show what is there (`python -m
-tests.gui.scenes DIR` writes invented runs). Runs offscreen unless QT_QPA_PLATFORM says otherwise.
+tests.gui.scenes DIR` writes invented runs, `python -m tests.gui.serve_scenes DIR busy --stay` one
+that lives until Ctrl-C). Runs offscreen unless QT_QPA_PLATFORM says otherwise.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ def main() -> int:
     parser.add_argument("--size", nargs="*", default=["1360x860"])
     parser.add_argument("--page", nargs="*", default=[p.page_id for p in PAGES])
     parser.add_argument("--home", type=Path)
-    parser.add_argument("--run", default="", help="run to show on the train page")
+    parser.add_argument("--run", default="", help="run to show on the train or deploy page")
     parser.add_argument("--alarm", type=int, help="open this alarm of the run, from 0")
+    parser.add_argument("--tab", default="", help="of a server on the deploy page: self_test, ...")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as empty:
@@ -75,11 +77,15 @@ def take(args: argparse.Namespace, home: Home) -> None:
             for size in args.size:
                 deck.window.resize(*(int(n) for n in size.split("x")))
                 for page in args.page:
-                    shown = {"run_id": args.run} if args.run and page == "train" else {}
+                    watched = args.run and page in ("train", "deploy")
+                    shown = {"run_id": args.run} if watched else {}
                     deck.window.navigate(page, **shown)
                     settle(deck)
                     if args.alarm is not None and page == "train":
                         deck.window.current_page.live.open_alarm(args.alarm)
+                        settle(deck)
+                    if args.tab and page == "deploy":
+                        deck.window.current_page.live.tabs.choose(args.tab)
                         settle(deck)
                     name = picture_name(page, lang, scheme, size, many_sizes=len(args.size) > 1)
                     deck.window.grab().save(str(args.out / name))

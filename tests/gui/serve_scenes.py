@@ -1,10 +1,12 @@
 """Invented servers that show what the Deploy page can show, for tests and for looking at it.
 
-python -m tests.gui.serve_scenes HOME [SCENE ...]    # finished runs only
+python -m tests.gui.serve_scenes HOME [SCENE ...]          # finished runs only
+python -m tests.gui.serve_scenes HOME SCENE ... --stay     # they live until Ctrl-C
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -186,6 +188,25 @@ def append(run: RunDir, events: Iterable[Event]) -> None:
             file.write(encode_event(event.model_copy(update=stamp)))
 
 
+def stay(runs: list[RunDir]) -> None:
+    """Be the worker of all of them, until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            for run in runs:
+                run.heartbeat.touch()
+            time.sleep(1)
+
+
+def main(home: Home, *words: str) -> None:
+    """See the module's text."""
+    stays = "--stay" in words
+    scenes = [word for word in words if word != "--stay"] or list(SCENES)
+    runs = [write_server(home, scene, SCENES[scene](), alive=stays) for scene in scenes]
+    for run in runs:
+        print(run.run_id, flush=True)
+    if stays:
+        stay(runs)
+
+
 if __name__ == "__main__":
-    for scene in sys.argv[2:] or SCENES:
-        print(write_server(Home(Path(sys.argv[1])), scene, SCENES[scene](), alive=False).run_id)
+    main(Home(Path(sys.argv[1])), *sys.argv[2:])
