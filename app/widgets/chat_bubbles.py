@@ -15,7 +15,7 @@ from app.widgets.card import GAP, Card
 from app.widgets.chat_text import MarkdownView
 from app.widgets.chat_words import TOO_LONG, ChatWords
 from app.widgets.copy_field import copy_text
-from app.widgets.labels import label
+from app.widgets.labels import label, set_role
 
 _MARGIN = 72
 """Pixels that a question stays away from the left edge."""
@@ -194,12 +194,14 @@ class AnswerBubble(Card):
         self.text.show_text(answer.text)
         self.text.setVisible(bool(answer.text.strip()))
         self._show_problem(answer)
-        self.facts.setText(" · ".join(self._words.facts(answer)))
+        facts = (f.replace(" ", "\u00a0") for f in self._words.facts(answer))
+        self.facts.setText(" · ".join(facts))
         self.facts.setToolTip(self._words.explained(answer) if answer.prompt_tokens else "")
         self._show_buttons()
 
     def _show_problem(self, answer: Answer) -> None:
         words = ""
+        set_role(self.problem, "error" if answer.retry_at_s is None else "warning")
         if answer.problem is not None and answer.retry_at_s is not None:
             left = math.ceil(max(0.0, answer.retry_at_s - time.monotonic()))
             words = self._words.waiting(answer.problem, left)

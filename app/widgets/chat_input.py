@@ -60,4 +60,4 @@ class ChatInput(QPlainTextEdit):
 
     def _fit(self) -> None:
         lines = min(_MOST_LINES, max(2, self.document().lineCount()))
-        self.setFixedHeight(lines * self.fontMetrics().lineSpacing() + 20)
+        self.setFixedHeight(lines * self.fontMetrics().lineSpacing() + 24)

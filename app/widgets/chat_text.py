@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import QEvent, QPoint, QSize, Qt, QUrl
+from PySide6.QtCore import QByteArray, QEvent, QPoint, QSize, Qt, QUrl
 from PySide6.QtGui import (
     QFontMetricsF,
     QResizeEvent,
@@ -48,6 +48,15 @@ _NO_HTML = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | (
 )
 _LINE_HEIGHT = 122.0
 _BAR_PX = 12
+_NOTHING = QByteArray(b" ")
+_INDENT_PX = 22
+
+
+class _Sealed(QTextDocument):
+    """A document that loads nothing. An empty answer would let Qt read local files by itself."""
+
+    def loadResource(self, kind: int, name: QUrl | str) -> object:
+        return _NOTHING
 
 
 class ProseView(QTextBrowser):
@@ -64,7 +73,10 @@ class ProseView(QTextBrowser):
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self.document().setDocumentMargin(0)
+        sealed = _Sealed(self)
+        self.setDocument(sealed)
+        sealed.setDocumentMargin(0)
+        self.document().setIndentWidth(_INDENT_PX)
         self._source = ""
         self.anchorClicked.connect(self._copy_link)
         ThemeManager.current().changed.connect(self._draw)
@@ -82,7 +94,7 @@ class ProseView(QTextBrowser):
 
     def loadResource(self, kind: int, name: QUrl | str) -> object:
         """Nothing: no picture, no style, from nowhere."""
-        return None
+        return _NOTHING
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """The conversation scrolls, not a part of it."""
@@ -171,15 +183,26 @@ def _polish_block(cursor: QTextCursor) -> None:
         made.setLeftMargin(14 * quote)
     cursor.mergeBlockFormat(made)
     if level or quote:
-        cursor.select(QTextCursor.SelectionType.BlockUnderCursor)
-        words = QTextCharFormat()
+        _polish_words(cursor, level, quoted=bool(quote))
+
+
+def _polish_words(cursor: QTextCursor, level: int, *, quoted: bool) -> None:
+    at, found = cursor.block().begin(), []
+    while not at.atEnd():
+        part = at.fragment()
+        found.append((part.position(), part.position() + part.length(), part.charFormat()))
+        at += 1
+    for start, end, words in found:
         if level:
-            words.setProperty(QTextFormat.Property.FontSizeAdjustment, 0)
+            # Qt's own relative size wins over any size in points as long as it is there.
+            words.clearProperty(QTextFormat.Property.FontSizeAdjustment)
             words.setFontPointSize(_HEADING_PT.get(level, BODY_PT))
             words.setFontWeight(600)
-        if quote:
+        if quoted:
             words.setForeground(ThemeManager.current().color("muted"))
-        cursor.mergeCharFormat(words)
+        cursor.setPosition(start)
+        cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+        cursor.setCharFormat(words)
 
 
 def _polish_table(table: QTextTable) -> None:
