@@ -42,7 +42,8 @@ def server(deck: Deck, home: Home, qtbot: QtBot, tmp_path: Path) -> Iterator[Run
 def chat(deck: Deck, server: RunView, qtbot: QtBot) -> ChatPage:
     shown = page(deck, "chat")
     assert isinstance(shown, ChatPage)
-    qtbot.waitUntil(lambda: shown.settings.model_box.count() == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: shown.settings.first_box.count() == 2, timeout=10_000)
+    shown.settings.sampling.max_tokens.setValue(40)
     return shown
 
 
@@ -57,55 +58,159 @@ def finished(chat: ChatPage, qtbot: QtBot) -> None:
     chat.view._draw()
 
 
-def test_an_answer_streams_in_as_plain_text(chat: ChatPage, qtbot: QtBot) -> None:
+def compare(chat: ChatPage) -> None:
+    chat.settings.second_box.setCurrentIndex(2)
+    chat.settings.second_box.activated.emit(2)
+
+
+def test_an_answer_streams_in_with_its_figures(chat: ChatPage, qtbot: QtBot) -> None:
     ask(chat, qtbot, "<b>Hello</b>")
     finished(chat, qtbot)
     (turn,) = chat.view.turns
     (answer,) = turn.answers
-    assert answer.text.text() == chat.chat.turns[0].answers[0].text != ""
-    assert answer.text.textFormat() == Qt.TextFormat.PlainText
-    assert "tokens/s" in answer.facts.text()
+    assert turn.question.text.text() == "<b>Hello</b>"
+    assert turn.question.text.textFormat() == Qt.TextFormat.PlainText
+    assert answer.text.text == chat.chat.turns[0].answers[0].text != ""
+    facts = answer.facts.text().replace("\u00a0", " ")
+    for words in ("first token", "tokens/s", " in", " out"):
+        assert words in facts
     assert chat.input.toPlainText() == ""
 
 
-def test_stop_leaves_the_stream_and_keeps_what_was_said(chat: ChatPage, qtbot: QtBot) -> None:
-    chat.settings.max_tokens.setValue(2000)
+def test_escape_leaves_the_stream_and_keeps_what_was_said(chat: ChatPage, qtbot: QtBot) -> None:
+    chat.settings.sampling.max_tokens.setValue(2000)
     ask(chat, qtbot)
     answer = chat.chat.turns[0].answers[0]
     qtbot.waitUntil(lambda: answer.tokens > 3, timeout=20_000)
-    chat.send_button.click()
+    qtbot.keyClick(chat.input, Qt.Key.Key_Escape)
     finished(chat, qtbot)
     assert answer.finish == "stopped"
     assert answer.text
     assert chat.send_button.accessibleName() == "Send"
 
 
-def test_a_seed_repeats_an_answer_and_again_asks_the_same_question(
-    chat: ChatPage, qtbot: QtBot
-) -> None:
-    chat.settings.seed.setText("7")
+def test_a_seed_repeats_an_answer_and_versions_can_be_paged(chat: ChatPage, qtbot: QtBot) -> None:
+    chat.settings.sampling.seed.setText("7")
     ask(chat, qtbot)
     finished(chat, qtbot)
     first = chat.chat.turns[0].answers[0].text
-    chat.again_button.click()
+    chat.view.turns[0].answers[0].again_button.click()
     finished(chat, qtbot)
-    assert len(chat.chat.turns) == 1
+    bubble = chat.view.turns[0].answers[0]
     assert chat.chat.turns[0].answers[0].text == first
+    assert bubble.page_label.text() == "2/2"
+    bubble.back_button.click()
+    assert bubble.page_label.text() == "1/2"
+
+
+def test_an_answer_cut_at_the_limit_is_continued_as_if_it_never_stopped(
+    chat: ChatPage, qtbot: QtBot
+) -> None:
+    chat.settings.sampling.temperature.setValue(0)
+    chat.settings.sampling.max_tokens.setValue(24)
+    ask(chat, qtbot)
+    finished(chat, qtbot)
+    whole = chat.chat.turns[0].answers[0]
+    assert whole.finish == "length"
+    chat.settings.sampling.max_tokens.setValue(12)
+    chat.view.turns[0].answers[0].again_button.click()
+    finished(chat, qtbot)
+    answer = chat.chat.turns[0].answers[0]
+    half = answer.text
+    chat.view.turns[0].answers[0].continue_button.click()
+    finished(chat, qtbot)
+    assert answer.text.startswith(half)
+    assert len(answer.text) > len(half)
+    assert answer.tokens == 24
 
 
 def test_base_and_adapter_answer_side_by_side(chat: ChatPage, qtbot: QtBot) -> None:
-    chat.settings.temperature.setValue(0)
-    chat.settings.model_box.setCurrentIndex(2)
-    chat.settings.model_box.activated.emit(2)
+    chat.settings.sampling.temperature.setValue(0)
+    compare(chat)
     ask(chat, qtbot)
     finished(chat, qtbot)
-    tuned, base = chat.chat.turns[0].answers
-    assert (tuned.model, base.model) == ("tiny+tuned", "tiny")
-    assert tuned.text != base.text
-    assert len(chat.view.turns[0].answers) == 2
+    one, other = chat.chat.turns[0].answers
+    assert {one.model, other.model} == {"tiny", "tiny:tuned"}
+    assert one.text != other.text
+    for bubble in chat.view.turns[0].answers:
+        assert "tokens/s" in bubble.facts.text().replace("\u00a0", " ")
 
 
-def test_the_conversation_is_kept_over_pages_and_cleared_on_demand(
+def test_an_answer_in_json_is_json(chat: ChatPage, qtbot: QtBot) -> None:
+    form = chat.settings.sampling.form_box
+    form.setCurrentIndex(form.findData("json_schema"))
+    chat.settings.sampling.schema.setPlainText("{nothing")
+    chat.input.setPlainText("Hello")
+    qtbot.keyClick(chat.input, Qt.Key.Key_Return)
+    assert not chat.chat.busy
+    assert "JSON" in chat.settings.sampling.rows["schema"].error
+    chat.settings.sampling.schema.setPlainText('{"enum": ["yes", "no"]}')
+    ask(chat, qtbot)
+    finished(chat, qtbot)
+    assert chat.chat.turns[0].answers[0].text.strip() in ('"yes"', '"no"')
+
+
+def test_up_edits_the_last_question_and_undo_brings_it_back(chat: ChatPage, qtbot: QtBot) -> None:
+    ask(chat, qtbot, "First")
+    finished(chat, qtbot)
+    qtbot.keyClick(chat.input, Qt.Key.Key_Up)
+    assert chat.input.toPlainText() == "First"
+    assert chat.editing.isVisible()
+    ask(chat, qtbot, "Second")
+    finished(chat, qtbot)
+    assert [t.question for t in chat.chat.turns] == ["Second"]
+    chat.undo_button.click()
+    assert [v.turn.question for v in chat.view.turns] == ["First"]
+
+
+def test_nothing_is_stored_until_the_user_saves_and_then_every_turn_is(
+    chat: ChatPage, home: Home, qtbot: QtBot
+) -> None:
+    ask(chat, qtbot)
+    finished(chat, qtbot)
+    assert not home.chats.exists()
+    chat.save_button.main.click()
+    qtbot.waitUntil(lambda: len(chat.store.list()) == 1)
+    ask(chat, qtbot, "More")
+    finished(chat, qtbot)
+    qtbot.waitUntil(lambda: chat.store.list()[0].turns == 2)
+
+
+def test_a_saved_conversation_is_found_opened_and_deleted_with_a_way_back(
+    chat: ChatPage, qtbot: QtBot
+) -> None:
+    ask(chat, qtbot, "Find me")
+    finished(chat, qtbot)
+    chat.saved.keep.set_on(True)
+    qtbot.waitUntil(lambda: len(chat.store.list()) == 1)
+    chat.new_button.click()
+    assert chat.chat.turns == []
+    chat.tabs.choose("saved")
+    qtbot.waitUntil(lambda: len(chat.saved.list.rows) == 1)
+    chat.saved.search.setText("nothing like it")
+    assert chat.saved.list.rows == []
+    chat.saved.search.setText("FIND")
+    chat.saved.open_button.click()
+    qtbot.waitUntil(lambda: [t.question for t in chat.chat.turns] == ["Find me"])
+    chat.saved.delete()
+    qtbot.waitUntil(lambda: chat.store.list() == [])
+
+
+def test_training_data_opens_on_the_data_page(
+    chat: ChatPage, deck: Deck, tmp_path: Path, qtbot: QtBot
+) -> None:
+    ask(chat, qtbot)
+    finished(chat, qtbot)
+    chat.chat.turns[0].answers[0].finish = "stop"
+    path = tmp_path / "chat.jsonl"
+    chat.files.export_to("training", path)
+    qtbot.waitUntil(path.exists)
+    chat.files._open_data(path)
+    assert deck.window.page("data").isVisible()
+    assert str(path) in deck.window.ctx.settings.value.data_paths
+
+
+def test_the_conversation_is_kept_over_pages_and_a_new_one_can_be_taken_back(
     chat: ChatPage, deck: Deck, qtbot: QtBot
 ) -> None:
     ask(chat, qtbot)
@@ -113,29 +218,50 @@ def test_the_conversation_is_kept_over_pages_and_cleared_on_demand(
     deck.window.navigate("deploy")
     deck.window.navigate("chat")
     assert len(chat.view.turns) == 1
-    chat.clear_button.click()
+    qtbot.keyClick(chat.input, Qt.Key.Key_N, Qt.KeyboardModifier.ControlModifier)
     assert chat.view.turns == []
     assert chat.chat.turns == []
 
 
-def test_a_refusal_of_the_server_stands_in_the_answer(chat: ChatPage, qtbot: QtBot) -> None:
-    chat.settings.max_tokens.setValue(100_000)
-    ask(chat, qtbot)
+def test_a_prompt_beyond_the_context_offers_a_shorter_conversation(
+    chat: ChatPage, qtbot: QtBot
+) -> None:
+    ask(chat, qtbot, "word " * 5000)
     finished(chat, qtbot)
-    assert "max_tokens" in chat.view.turns[0].answers[0].problem.text()
+    bubble = chat.view.turns[0].answers[0]
+    assert "4,096" in bubble.problem.text()
+    bubble.shorter_button.click()
+    assert chat.chat.turns == []
+    assert chat.input.toPlainText().startswith("word")
+
+
+def test_a_request_of_the_table_opens_with_its_messages_and_parameters(
+    chat: ChatPage, deck: Deck, server: RunView
+) -> None:
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    body = {"model": "tiny", "temperature": 0.3, "messages": messages[:1]}
+    deck.window.navigate("chat", run_id=server.run_id, messages=messages, request={"request": body})
+    assert [t.question for t in chat.chat.turns] == ["q"]
+    assert chat.view.turns[0].answers[0].text.text == "a"
+    assert chat.settings.settings().temperature == 0.3
+    assert chat.chat.models == ("tiny",)
 
 
 def test_a_server_that_dies_ends_the_answer_and_is_no_longer_offered(
     chat: ChatPage, server: RunView, deck: Deck, qtbot: QtBot
 ) -> None:
-    chat.settings.max_tokens.setValue(2000)
+    chat.settings.sampling.max_tokens.setValue(2000)
     ask(chat, qtbot)
+    answer = chat.chat.turns[0].answers[0]
+    qtbot.waitUntil(lambda: answer.tokens > 3, timeout=20_000)
     pid = deck.window.ctx.services.supervisor.view(server.run_id).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     finished(chat, qtbot)
-    assert chat.chat.turns[0].answers[0].error
-    qtbot.waitUntil(lambda: chat.settings.server_box.count() == 0, timeout=20_000)
+    assert answer.problem is not None
+    assert answer.text
+    assert "stays" in chat.view.turns[0].answers[0].problem.text()
+    qtbot.waitUntil(lambda: chat.settings.first_box.count() == 0, timeout=20_000)
     assert not chat.send_button.isEnabled()
 
 
