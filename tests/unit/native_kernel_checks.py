@@ -95,6 +95,30 @@ def latent() -> None:
             assert far(ours, expected) < 1e-5, (rows, heads)
 
 
+def latent_rope() -> None:
+    from workers.serve.native.ops import triton_latent_rope
+
+    for heads, rank, rope in ((5, 64, 16), (16, 96, 24), (3, 32, 64)):
+        for interleaved in (True, False):
+            batch = a_pass([(20, 3), (5, 1)], 4)
+            both, gain = torch.randn(4, 40 + rank + rope), torch.randn(rank)
+            angles = torch.randn(32, rope // 2)
+            cos_sin = torch.cat((angles.cos(), angles.sin()), -1)
+            ours = torch.randn(4, PAGE, rank + rope)
+            plain = ours.clone()
+            given = both[:, 40:], gain, 1e-6, cos_sin, batch.positions, batch.slots
+            assert triton_latent_rope.suits_latent_store(*given, ours, interleaved)
+            triton_latent_rope.latent_store(*given, ours, interleaved)
+            reference.latent_store(*given, plain, interleaved)
+            assert far(ours, plain) < 1e-6
+            absorbed = torch.randn(heads, 4, rank).transpose(0, 1)
+            turning = torch.randn(4, heads, 8 + rope)[..., 8:]
+            args = absorbed, turning, cos_sin, batch.positions, interleaved
+            assert triton_latent_rope.suits_latent_queries(*args)
+            made = triton_latent_rope.latent_queries(*args)
+            assert far(made, reference.latent_queries(*args)) < 1e-6
+
+
 def _rows(count: int, deep: int) -> torch.Tensor:
     return torch.randn(count, deep, dtype=torch.float16)
 
@@ -143,7 +167,8 @@ def nf4_linear() -> None:
 
 CHECKS = {
     "norms": norms, "silu": silu, "rope": rope, "decode": decode, "prefill": prefill,
-    "decode_in_pieces": decode_in_pieces, "mixed": mixed, "latent": latent, "linear": linear,
+    "decode_in_pieces": decode_in_pieces, "mixed": mixed, "latent": latent,
+    "latent_rope": latent_rope, "linear": linear,
     "int8": int8, "nf4": nf4_linear,
 }  # fmt: skip
 

@@ -107,17 +107,21 @@ class LatentAttention:
         """See `Attention`."""
         latents = pool.latents[self._number]
         both = self._first(normed, chosen)
-        q, latent, key = torch.split(both, [self._first.sizes[0], self.rank, self.rotated], dim=1)
-        q = self._queries(q, chosen).view(len(both), self.heads, -1)
-        latent = ops.rms_norm(
-            latent.contiguous(), self._kv_norm.weight, self._kv_norm.variance_epsilon
+        width, norm = self._first.sizes[0], self._kv_norm
+        ops.latent_store(
+            both[:, width:],
+            norm.weight,
+            norm.variance_epsilon,
+            self._cos_sin,
+            batch.positions,
+            batch.slots,
+            latents,
+            self._interleaved,
         )
-        cos, sin = self._cos_sin[batch.positions].chunk(2, dim=-1)
-        stored = torch.cat((latent, self._turn(key, cos, sin)), dim=-1)
-        latents.flatten(0, 1).index_copy_(0, batch.slots, stored)
-        still, turned = torch.split(q, [self._plain, self.rotated], dim=-1)
-        turned = self._turn(turned, cos[:, None], sin[:, None])
-        q = torch.cat((self._up.of_queries(still, chosen), turned), dim=-1)
+        q = self._queries(both[:, :width], chosen).view(len(both), self.heads, -1)
+        still, turning = torch.split(q, [self._plain, self.rotated], dim=-1)
+        absorbed = self._up.of_queries(still, chosen)
+        q = ops.latent_queries(absorbed, turning, self._cos_sin, batch.positions, self._interleaved)
         out = ops.latent_attention(q, latents, batch, self._scale, self.rank)
         return self._up.of_outputs(out, chosen)
 
@@ -131,20 +135,10 @@ class LatentAttention:
 
     def _queries(self, q: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
         if self._q_up is None or self._q_norm is None:
-            return q.contiguous()
+            return q
         norm = self._q_norm
         normed = ops.rms_norm(q.contiguous(), norm.weight, norm.variance_epsilon)
         return self._q_up(normed, chosen)
-
-    def _turn(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        """Rotated pairs, all first members before all second ones: products stay the same."""
-        wide = x.float()
-        if self._interleaved:
-            first, second = wide[..., 0::2], wide[..., 1::2]
-        else:
-            first, second = wide.chunk(2, dim=-1)
-        turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
-        return turned.to(x.dtype)
 
 
 def take_over(model: Any, positions: int) -> PreNormModel:

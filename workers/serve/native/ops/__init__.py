@@ -31,6 +31,8 @@ _KERNELS = {
     "rope_and_store": "triton_rope",
     "paged_attention": "triton_attention",
     "latent_attention": "triton_latent",
+    "latent_store": "triton_latent_rope",
+    "latent_queries": "triton_latent_rope",
     "linear": "triton_small_linear",
     "linear_int8": "triton_linear_int8",
     "linear_nf4": "triton_linear_nf4",
@@ -92,6 +94,8 @@ rope_and_store = _fastest(reference.rope_and_store)
 silu_mul = _fastest(reference.silu_mul)
 paged_attention = _fastest(reference.paged_attention)
 latent_attention = _fastest(reference.latent_attention)
+latent_store = _fastest(reference.latent_store)
+latent_queries = _fastest(reference.latent_queries)
 linear = _fastest(reference.linear)
 linear_int8 = _fastest(reference.linear_int8)
 linear_nf4 = _fastest(reference.linear_nf4)

@@ -225,6 +225,59 @@ def _decode_by_table(
     return out.reshape(rows, heads * width)
 
 
+def latent_store(
+    given: torch.Tensor,
+    gain: torch.Tensor,
+    eps: float,
+    cos_sin: torch.Tensor,
+    positions: torch.Tensor,
+    slots: torch.Tensor,
+    latents: torch.Tensor,
+    interleaved: bool,
+) -> None:
+    """Put normed latents with their turned keys behind them into their slots.
+
+    Args:
+        given: [T, rank + rope], may be part of wider rows.
+        gain: [rank], of the norm.
+        eps: of the norm.
+        cos_sin: [positions, rope] float32, cosines in the first half, sines in the second.
+        positions: [T] int64.
+        slots: [T] int64.
+        latents: [pages, page_size, rank + rope] of one layer, written in place.
+        interleaved: numbers that are turned together stand side by side, not half a head apart.
+    """
+    latent, key = torch.split(given, [len(gain), cos_sin.shape[-1]], dim=1)
+    cos, sin = cos_sin[positions].chunk(2, dim=-1)
+    stored = torch.cat((rms_norm(latent, gain, eps), _turn(key, cos, sin, interleaved)), dim=-1)
+    latents.flatten(0, 1).index_copy_(0, slots, stored.to(latents.dtype))
+
+
+def latent_queries(
+    absorbed: torch.Tensor,
+    q: torch.Tensor,
+    cos_sin: torch.Tensor,
+    positions: torch.Tensor,
+    interleaved: bool,
+) -> torch.Tensor:
+    """Absorbed queries [T, heads, rank] with the turned `q` [T, heads, rope] behind them.
+
+    Other arguments as in `latent_store`.
+
+    Returns:
+        [T, heads, rank + rope].
+    """
+    cos, sin = cos_sin[positions][:, None].chunk(2, dim=-1)
+    return torch.cat((absorbed, _turn(q, cos, sin, interleaved)), dim=-1)
+
+
+def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, interleaved: bool) -> torch.Tensor:
+    """All first members before all second ones, however they stood: products stay the same."""
+    if not interleaved:
+        return _rotate(x, cos, sin)
+    return _rotate(torch.cat((x[..., 0::2], x[..., 1::2]), dim=-1), cos, sin)
+
+
 def latent_attention(
     q: torch.Tensor, latents: torch.Tensor, batch: StepBatch, scale: float, rank: int
 ) -> torch.Tensor:
