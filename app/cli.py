@@ -91,7 +91,9 @@ def _add_train(parser: argparse.ArgumentParser, t: Callable[[str], str]) -> None
     parser.add_argument("--steps", type=int, help=t("steps"))
     parser.add_argument("--capsule", metavar="FILE", help=t("capsule"))
     parser.add_argument("--name", help=t("name"))
-    parser.add_argument("--queue", action="store_true", help=t("to_queue"))
+    busy = parser.add_mutually_exclusive_group()
+    busy.add_argument("--queue", action="store_true", help=t("to_queue"))
+    busy.add_argument("--if-busy", choices=_IF_BUSY, default="refuse", help=t("train_if_busy"))
     _add_settings(parser, t)
 
 

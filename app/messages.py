@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.texts import words
+from app.texts import serving, words
 from app.texts.alarms import ALARMS, AlarmTexts
 from app.texts.combinations import REFUSALS
 from app.texts.errors import ERRORS, ErrorTexts
 from app.texts.findings import finding_text as finding_text
 from app.texts.words import Words
 from core.errors import ErrorInfo
-from core.protocol.events import AlarmRaised
+from core.protocol.events import AlarmRaised, ServeReady
 
 Language = Literal["en", "zh"]
 
@@ -91,6 +91,17 @@ def alarm_text(alarm: AlarmRaised, language: Language) -> AlarmText:
 def sentences_text(sentences: Iterable[str], language: Language) -> str:
     """Sentences behind each other: Chinese ones need no space between them."""
     return ("" if language == "zh" else " ").join(s for s in sentences if s)
+
+
+def choice_reasons(ready: ServeReady, language: Language) -> str:
+    """Why this engine and this precision; what the user chose needs no reason."""
+    found = []
+    if ready.engine_reason not in ("", "as_chosen"):
+        found.append(serving.engine_reason_text(ready.engine_reason, ready.engine_params, language))
+    if ready.precision_reason not in ("", "as_chosen"):
+        words = serving.precision_reason_text
+        found.append(words(ready.precision_reason, ready.precision_params, language))
+    return sentences_text(found, language)
 
 
 def figure_text(value: float) -> str:

@@ -12,7 +12,8 @@ from app.commands.follow import Interrupts, follow
 from app.commands.output import Output
 from app.commands.serve_room import let_go_on, make_room
 from app.commands.train import assign, finished, read_spec_file
-from app.messages import phase_text
+from app.messages import Language, choice_reasons, phase_text
+from app.texts.serving import engine_name
 from core.config.serve import ServeSpec
 from core.errors import ErrorCode, UsageError
 from core.protocol.events import PhaseChanged
@@ -70,8 +71,7 @@ class _Announcer:
     def __call__(self, view: RunView) -> None:
         for event in view.new_events:
             if isinstance(event, PhaseChanged) and not self._announced:
-                phase = phase_text(event.phase, self._out.language)
-                self._say_phase(f"… {phase} {event.detail}".rstrip())
+                self._say_phase(_phase_line(event, self._out.language))
         if view.state.ready is not None and not view.finished and not self._announced:
             self._announced = True
             self._announce(view)
@@ -93,10 +93,24 @@ class _Announcer:
             pid=view.pid,
             model=ready.model_id,
             adapter=ready.adapter,
+            engine=ready.engine,
+            precision=ready.precision,
+            engine_reason=ready.engine_reason,
+            precision_reason=ready.precision_reason,
         )
         self._out.say("ready", url=ready.url)
+        language = self._out.language
+        how = f"{engine_name(ready.engine, language)} · {ready.device} · {ready.precision}"
+        self._out.say("ready_how", how=how, reasons=choice_reasons(ready, language))
         self._out.say("key", api_key=key)
         self._out.say("curl", line=curl_line(ready.url, key, ready.model_id))
+
+
+def _phase_line(event: PhaseChanged, language: Language) -> str:
+    """With how far it is, by quarters: a line each."""
+    quarter = int((event.fraction or 0.0) * 4) * 25
+    done = f"{quarter} %" if 0 < quarter < 100 else ""
+    return " ".join(x for x in ("…", phase_text(event.phase, language), event.detail, done) if x)
 
 
 def curl_line(url: str, key: str, model: str) -> str:

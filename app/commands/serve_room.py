@@ -1,8 +1,9 @@
-"""A training on the card that a server wants: `--if-busy` is the user's word."""
+"""A training on the card that a server wants, or the reverse: `--if-busy` is the user's word."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from app.commands.live import await_answer
 from app.commands.output import Output
@@ -11,6 +12,7 @@ from core.config.serve import ServeSpec
 from core.errors import AppError
 from core.services import Services
 from core.services.serve_arbiter import Choice, Conflict, Holder
+from core.services.train import TrainPlanPreview
 
 _LOOK_EVERY_S = 1.0
 _TICK_S = 0.1
@@ -26,6 +28,7 @@ def make_room(
     """
     conflict = services.arbiter.before_server(spec)
     if conflict is None:
+        _tell_slowed(services.arbiter.slowed(spec), out)
         return spec, ()
     if choice not in conflict.offers:
         raise conflict.error()
@@ -36,6 +39,31 @@ def make_room(
         return spec, _pause(conflict, services, out)
     _wait(spec, conflict, services, out)
     return spec, ()
+
+
+def make_room_for_training(
+    plan: TrainPlanPreview, choice: Choice, services: Services, out: Output
+) -> None:
+    """Return once the training may start; "pause" ends the servers on its card.
+
+    Raises:
+        UsageError: `serve.card_busy` when that is the word, or cannot be done.
+    """
+    needed = plan.memory.total_gib if plan.memory else None
+
+    def look() -> Conflict | None:
+        return services.arbiter.before_training(plan.spec, needed)
+
+    conflict = look()
+    if conflict is None:
+        _tell_slowed(services.arbiter.slowed(plan.spec), out)
+        return
+    if choice not in conflict.offers:
+        raise conflict.error()
+    if choice == "pause":
+        _stop(conflict, services, out)
+    elif choice == "wait":
+        _until_free(conflict, look, out)
 
 
 def let_go_on(paused: tuple[Holder, ...], services: Services) -> None:
@@ -76,8 +104,30 @@ def _pause(conflict: Conflict, services: Services, out: Output) -> tuple[Holder,
 
 
 def _wait(spec: ServeSpec, conflict: Conflict, services: Services, out: Output) -> None:
-    """Until no training is on the card; Ctrl-C leaves."""
+    """Until no training is on the card."""
+    _until_free(conflict, lambda: services.arbiter.before_server(spec), out)
+
+
+def _until_free(conflict: Conflict, look: Callable[[], Conflict | None], out: Output) -> None:
+    """Ctrl-C leaves."""
     out.object("card_waiting", run_id=conflict.first.run_id)
     out.say("card_waiting", name=conflict.first.name)
-    while services.arbiter.before_server(spec) is not None:
+    while look() is not None:
         time.sleep(_LOOK_EVERY_S)
+
+
+def _stop(conflict: Conflict, services: Services, out: Output) -> None:
+    """Let the servers finish their open requests and end."""
+    for holder in conflict.holders:
+        out.object("card_stopping", run_id=holder.run_id)
+        out.say("card_stopping", name=holder.name)
+        services.arbiter.stop_server(holder.run_id)
+    while not all(services.arbiter.gone(h.run_id) for h in conflict.holders):
+        services.supervisor.tick()
+        time.sleep(_TICK_S)
+
+
+def _tell_slowed(there: tuple[Holder, ...], out: Output) -> None:
+    for holder in there:
+        out.object("processor_shared", run_id=holder.run_id, name=holder.name)
+        out.say("processor_shared", name=holder.name)

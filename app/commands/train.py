@@ -12,6 +12,7 @@ from typing import Any, get_origin
 from app.commands.exports import opened_capsule
 from app.commands.follow import Interrupts, follow
 from app.commands.output import Output
+from app.commands.serve_room import make_room_for_training
 from app.commands.train_memory import tell_dry_run, tell_forecast, tell_ran_out
 from app.messages import alarm_text, phase_text, reason_text, split_text, status_text
 from core import atomic_io
@@ -48,6 +49,7 @@ def train(args: argparse.Namespace, services: Services, out: Output) -> int:
         return 0
     plan = services.train.prepare(spec)  # may take a while: Ctrl-C still ends the program here
     tell_forecast(plan, out)
+    make_room_for_training(plan, args.if_busy, services, out)
     return start_and_follow(lambda: services.train.start(spec, plan), services, out, args.detach)
 
 

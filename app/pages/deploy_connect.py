@@ -12,7 +12,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.i18n import LanguageManager
-from app.pages.deploy_words import choice_reasons
+from app.messages import choice_reasons
 from app.theme.fonts import monospace_font
 from app.viewmodels.serve_snippets import NAMES, SNIPPETS, Access, SnippetId, masked, snippet
 from app.widgets.buttons import Button

@@ -288,9 +288,9 @@ ERRORS: dict[str, ErrorTexts] = {
     ),
     "serve.card_busy": ErrorTexts(
         "The run “{name}” ({run_id}) uses {device} with {used_gib} GiB.",
-        "Pause or stop it, let the API use what is left, or choose another device.",
+        "Pause or stop it, share what is left of the card (`--if-busy`), or choose another device.",
         "运行“{name}”（{run_id}）正在使用 {device}，占用 {used_gib} GiB。",
-        "可以暂停或停止该运行、让 API 只使用剩余显存，或换用其他设备。",
+        "可以暂停或停止该运行、只使用剩余显存（`--if-busy`），或换用其他设备。",
     ),
     "serve.key_invalid": ErrorTexts(
         "This API key cannot be made: {detail}",

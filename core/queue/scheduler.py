@@ -143,7 +143,7 @@ class QueueScheduler:
     def _place(
         self, item: QueueItem, spec: dict[str, Any], cards: int, busy: list[_Busy]
     ) -> str | None:
-        """A device for `item` now: one without a server if there is, else one with room beside it."""
+        """A device for `item` now, without a server if there is one, else with room beside it."""
         device = choose_device(*_wish(spec), cards, {n for one in busy for n in one.devices})
         if device is not None:
             return device
