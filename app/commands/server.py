@@ -85,7 +85,7 @@ def _tell(event: ServeSelfTest, out: Output) -> None:
         )
     elif event.rate_qps:
         out.say(
-            "self_test_rate",
+            "self_test_burst" if event.detail == "burst" else "self_test_rate",
             rate=f"{event.rate_qps:,.1f}",
             answered=event.completed,
             refused=event.refused,

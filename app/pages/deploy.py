@@ -31,7 +31,7 @@ from app.widgets.copy_field import copied_text, copy_text
 from app.widgets.status_chip import STATUS_TONES, StatusChip
 from core.config.serve import ServeSpec
 from core.errors import AppError, ErrorInfo
-from core.services.serve_arbiter import Conflict, ServeArbiter
+from core.services.serve_arbiter import Conflict, Holder, ServeArbiter
 from core.supervisor import RunView
 
 _OVER = ("ended", "failed")
@@ -233,12 +233,15 @@ class DeployPage(Page):
         self.ctx.background.run(
             self,
             lambda: _conflict(arbiter, spec),
-            lambda found: self._looked(spec, found),
+            lambda found: self._looked(spec, *found),
             self._could_not_look,
         )
 
-    def _looked(self, spec: ServeSpec, found: Conflict | AppError | None) -> None:
+    def _looked(
+        self, spec: ServeSpec, found: Conflict | AppError | None, slowed: tuple[Holder, ...] = ()
+    ) -> None:
         self._end_check()
+        self.question.say_slowed(slowed)
         if isinstance(found, AppError):
             self.show_error(found)
         elif found is None:
@@ -329,16 +332,14 @@ class DeployPage(Page):
         self.attempt(lambda: ask(name))
 
     def _read_adapters(self) -> None:
-        """Trainings of the served model whose adapter is not loaded yet."""
+        """Trainings of the served model that left an adapter."""
         view = self.model.view
         if view is None or self.live.tabs.key != "adapters":
             return
         spec = view.document.get("spec") or {}
         models = self.ctx.services.models.list()
         model = find_model(models, str(view.document.get("model") or spec.get("model") or ""))
-        runs = adapters_of(model, self.ctx.services.runs.list()) if model else []
-        given = [str(spec.get("adapter") or ""), *map(str, spec.get("adapters") or ())]
-        self.live.adapter_runs = [r for r in runs if not any(r.run_id in g for g in given)]
+        self.live.adapter_runs = adapters_of(model, self.ctx.services.runs.list()) if model else []
         self.live.refresh()
 
     def _answered(self, kind: str, accepted: bool, detail: str) -> None:
@@ -392,8 +393,11 @@ class DeployPage(Page):
                 self.live.memory_share = gpu.memory_used_gib / gpu.memory_total_gib
 
 
-def _conflict(arbiter: ServeArbiter, spec: ServeSpec) -> Conflict | AppError | None:
+def _conflict(
+    arbiter: ServeArbiter, spec: ServeSpec
+) -> tuple[Conflict | AppError | None, tuple[Holder, ...]]:
+    """Who is in the way on the card, and who is slowed down on the processor."""
     try:
-        return arbiter.before_server(spec)
+        return arbiter.before_server(spec), arbiter.slowed(spec)
     except AppError as e:
-        return e
+        return e, ()

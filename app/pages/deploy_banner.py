@@ -66,13 +66,15 @@ class ServerBanner(NoticeCard):
         }
         language = LanguageManager.current().language
         said = texts.get(found.phase) or messages.phase_text(found.phase, language)
-        percent = "" if found.phase_fraction is None else f"  {percent_text(found.phase_fraction)}"
+        # At zero the engine's process only begins, for seconds: then the bar moves by itself.
+        fraction = found.phase_fraction or None
+        percent = "" if fraction is None else f"  {percent_text(fraction)}"
         self.set_texts(
             (said or texts["starting"]) + percent,
             self.tr("It is ready once it has answered a question of its own."),
         )
         self.bar.setAccessibleName(said)
-        self.bar.set_fraction(found.phase_fraction)
+        self.bar.set_fraction(fraction)
         self.bar.setVisible(True)
 
     def _show_restart(self, view: RunView) -> None:

@@ -252,6 +252,13 @@ class CardQuestion(QObject):
         self.dialog.finished.connect(self.dialog.deleteLater)
         self.dialog.open()
 
+    def say_slowed(self, there: tuple[Holder, ...]) -> None:
+        """No question on a processor, which has room for both: a word that both get slower."""
+        if there:
+            names = ", ".join(f"“{h.name}”" for h in there)
+            text = self.tr("{names} computes on this processor too: both get slower.")
+            self._ctx.notify(text.format(names=names), "warning")
+
     def give_up(self) -> None:
         """Do not start after all; what was paused goes on."""
         self._timer.stop()

@@ -79,6 +79,13 @@ class DeployFieldTexts(QObject):
         texts = {
             "model": self.tr("Choose a model."),
             "host": self.tr("Enter an address, for example 127.0.0.1."),
+            "allowed_hosts": self.tr(
+                "Names or addresses alone, without http:// and paths: host.docker.internal."
+            ),
+            "allowed_origins": self.tr(
+                "Each with its scheme and without a path: http://localhost:3000. A * for all pages "
+                "is refused: any page that is open could ask then."
+            ),
             "vllm_python": self.tr("Choose the Python of an environment with vLLM."),
             "llama_server": self.tr("Choose the llama-server program."),
         }

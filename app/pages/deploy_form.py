@@ -210,7 +210,8 @@ class DeployForm(QWidget):
     def start(self) -> None:
         """Mark every wrong field at once, or ask the page to start."""
         values = self.values()
-        found = set(field_errors(ServeSpec, values))
+        # "allowed_hosts.0" is the first of a list: its row is marked.
+        found = {key.partition(".")[0] for key in field_errors(ServeSpec, values)}
         if not values["model"]:
             found.add("model")
         for key in ("vllm_python", "llama_server"):
@@ -221,7 +222,7 @@ class DeployForm(QWidget):
                 row.set_error(self._texts.problem(row.key) if row.key in found else "")
         if not found:
             self.start_asked.emit(ServeSpec.parse(values))
-        elif found & set(self.advanced.rows):
+        elif found & {*self.advanced.rows, "allowed_hosts", "allowed_origins"}:
             self.advanced_button.setChecked(True)
 
     # words

@@ -12,7 +12,7 @@ from app.pages.deploy_exposure import ExposureCard
 from app.pages.deploy_figures import ServerFigures
 from app.pages.deploy_requests import RequestsCard
 from app.pages.deploy_self_test import SelfTestCard
-from app.viewmodels.serve import ServeModel
+from app.viewmodels.serve import ServeModel, not_loaded
 from app.viewmodels.serve_targets import TARGET_P99_MS, TARGET_QPS
 from app.widgets.card import GAP
 from app.widgets.deploy_axis import RecentAxis
@@ -38,7 +38,7 @@ class DeployLive(QWidget):
         self.memory_share: float | None = None
         """Of the card that the server runs on, all its users together."""
         self.adapter_runs: list[RunSummary] = []
-        """Trainings whose adapter could be loaded."""
+        """Trainings of the served model with an adapter, loaded or not."""
         self.banner = ServerBanner(model)
         self.exposure = ExposureCard()
         self.tabs = TabRow(list(TABS), _ICONS)
@@ -124,7 +124,8 @@ class DeployLive(QWidget):
         limit = int(spec.get("max_new_tokens") or 0)
         self.connect_view.show_state(view.state, self._key, limit)
         waits = self._model.waits_for
-        self.adapters.show_state(view.state, self.adapter_runs, busy=waits("adapter"))
+        runs = not_loaded(self.adapter_runs, spec, view.state)
+        self.adapters.show_state(view.state, runs, busy=waits("adapter"))
         ready = state == "ready"
         self.self_test.show_state(view.state, ready=ready, busy=waits("self_test"))
         for plot in self.plots.values():

@@ -26,7 +26,9 @@ from core.runlog.state import RunState
 
 SECONDS = 20.0
 _ROW_PX = 28
-_WIDE = (3, 4, 6)
+_BURST = "burst"
+"""`ServeSelfTest.detail` of the round that asks all at once."""
+_WIDE = (0, 3, 4, 6)
 """Columns with two figures, or with words."""
 
 
@@ -159,7 +161,8 @@ class SelfTestCard(Card):
             prompt=done.prompt_tokens, answer=done.answer_tokens
         )
         if not done.sustained_qps:
-            told = (r.latency_p99_ms for r in rates if r.latency_p99_ms is not None)
+            offered = [r for r in rates if r.detail != _BURST]
+            told = (r.latency_p99_ms for r in offered if r.latency_p99_ms is not None)
             slow = next(told, done.latency_p99_ms)
             slowest = f"{slow:,.0f} ms" if slow is not None else "–"
             return self.tr(
@@ -201,7 +204,7 @@ class SelfTestCard(Card):
         self.table.setRowCount(len(rates))
         for number, rate in enumerate(rates):
             cells = (
-                f"{rate.rate_qps:.1f}",
+                self._rate_name(rate),
                 f"{rate.completed:,}",
                 f"{rate.refused:,}",
                 _pair(rate.ttft_p50_ms, rate.ttft_p99_ms),
@@ -214,9 +217,14 @@ class SelfTestCard(Card):
                 cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(number, column, cell)
 
+    def _rate_name(self, rate: ServeSelfTest) -> str:
+        if rate.detail == _BURST:
+            return self.tr("all at once: {rate}").format(rate=f"{rate.rate_qps:.1f}")
+        return f"{rate.rate_qps:.1f}"
+
     def _held(self, rate: ServeSelfTest) -> str:
-        if rate.latency_p99_ms is None:
-            return "–"
+        if rate.latency_p99_ms is None or rate.detail == _BURST:
+            return "–"  # nobody comes all at once: the round only says where to begin
         held = rate.latency_p99_ms < TARGET_P99_MS and not rate.refused
         return self.tr("✓ held") if held else self.tr("too much")
 

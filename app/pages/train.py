@@ -33,7 +33,7 @@ from core.errors import AppError, ErrorInfo
 from core.protocol.events import LadderRung
 from core.queue import QueueItem
 from core.services.queue import QueueService
-from core.services.serve_arbiter import Conflict, ServeArbiter
+from core.services.serve_arbiter import Conflict, Holder, ServeArbiter
 from core.services.train import TrainPlanPreview, TrainService
 from core.supervisor import RunView
 
@@ -203,13 +203,17 @@ class TrainPage(Page):
         )
 
     def _start_checked(
-        self, found: TrainPlanPreview | AppError, conflict: Conflict | None = None
+        self,
+        found: TrainPlanPreview | AppError,
+        conflict: Conflict | None = None,
+        slowed: tuple[Holder, ...] = (),
     ) -> None:
         self.start_button.setEnabled(True)
         self._refresh()
         if isinstance(found, AppError):
             self.form.show_problems(found)
         elif conflict is None:
+            self.question.say_slowed(slowed)
             self._begin(found)
         else:  # an API is on the card: the user says what becomes of it
             self.question.ask(
@@ -386,9 +390,10 @@ def _checked(service: TrainService, spec: TrainSpec) -> TrainPlanPreview | AppEr
 
 def _checked_with_card(
     service: TrainService, arbiter: ServeArbiter, spec: TrainSpec
-) -> tuple[TrainPlanPreview | AppError, Conflict | None]:
-    """The same, and the API that holds the card, if one does."""
+) -> tuple[TrainPlanPreview | AppError, Conflict | None, tuple[Holder, ...]]:
+    """The same, the API that holds the card, and those that share the processor with it."""
     plan = _checked(service, spec)
     if isinstance(plan, AppError):
-        return plan, None
-    return plan, arbiter.before_training(plan.spec, plan.memory.total_gib if plan.memory else None)
+        return plan, None, ()
+    needed = plan.memory.total_gib if plan.memory else None
+    return plan, arbiter.before_training(plan.spec, needed), arbiter.slowed(plan.spec)

@@ -104,6 +104,12 @@ CLI: dict[str, Words] = {
         "显卡上有训练时：refuse 拒绝；share 使用剩余部分；pause 暂停训练直到 API 结束；"
         "wait 等待训练结束",
     ),
+    "train_if_busy": Words(
+        "when an API is on the card: refuse; share what is left, if the training fits; pause: stop "
+        "the API, open requests first; wait until it has ended",
+        "显卡上有 API 时：refuse 拒绝；share 若放得下则使用剩余部分；pause 停止 API（先处理完"
+        "未完成的请求）；wait 等待 API 结束",
+    ),
     "keys": Words("API keys for other programs and people", "供其他程序和他人使用的 API 密钥"),
     "keys.list": Words("the keys that exist, and what they did", "列出现有密钥及其使用情况"),
     "keys.add": Words(
@@ -247,6 +253,15 @@ CLI: dict[str, Words] = {
         "last used {date}, {tokens} tokens today", "最近使用 {date}，今天 {tokens} 个 token"
     ),
     "key_unused": Words("never used", "从未使用"),
+    "processor_shared": Words(
+        "{name} computes on this processor too: both get slower.",
+        "{name} 也在使用这颗处理器：两者都会变慢。",
+    ),
+    "card_stopping": Words(
+        "Stopping the API {name}; its open requests are finished first.",
+        "正在停止 API {name}；会先处理完未完成的请求。",
+    ),
+    "ready_how": Words("It runs on {how}. {reasons}", "运行方式：{how}。{reasons}"),
     "card_shared": Words(
         "{name} is training on this card: conversations are limited to {context} tokens and "
         "{batch} at a time.",
@@ -261,6 +276,10 @@ CLI: dict[str, Words] = {
     "card_paused_stays": Words(
         "{name} stays paused:  deepdeck runs continue {run_id}",
         "{name} 保持暂停：deepdeck runs continue {run_id}",
+    ),
+    "self_test_burst": Words(
+        "All at once: {answered} answered, {refused} refused, {rate} requests/s, P99 {p99} ms",
+        "同时发出：回答 {answered} 个，拒绝 {refused} 个，每秒 {rate} 个请求，P99 {p99} 毫秒",
     ),
     "self_test_rate": Words(
         "{rate} requests/s: {answered} answered, {refused} refused, P99 {p99} ms",

@@ -17,6 +17,7 @@ from core.metrics import RunSeries, Series
 from core.protocol.codec import BadLine, decode_event
 from core.protocol.events import CommandAcknowledged, Event, ServeStats
 from core.runlog.index import RunSummary
+from core.runlog.state import RunState
 from core.services.train import model_reference
 from core.supervisor import RunView
 
@@ -257,6 +258,16 @@ def adapters_of(model: ModelInfo, runs: Iterable[RunSummary]) -> list[RunSummary
     reference = model_reference(model) if model.path else ""
     wanted = {model.id, model.name, reference, Path(reference).name} - {""}
     return [r for r in runs if r.job == "train" and r.adapter and r.model in wanted]
+
+
+def not_loaded(
+    runs: Iterable[RunSummary], spec: dict[str, Any], state: RunState
+) -> list[RunSummary]:
+    """Those of `runs` whose adapter a server does not have now."""
+    given = [str(spec.get("adapter") or ""), *map(str, spec.get("adapters") or ())]
+    folders = given if state.adapter_folders is None else state.adapter_folders.values()
+    loaded = {part for folder in folders for part in Path(folder).parts}
+    return [r for r in runs if r.run_id not in loaded]
 
 
 def find_model(models: Iterable[ModelInfo], wanted: str) -> ModelInfo | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,12 @@ from core.config.base import Spec
 
 EngineChoice = Literal["auto", "native", "transformers", "vllm", "llama_cpp"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "8bit", "4bit"]
+
+_NAME = r"([A-Za-z0-9_]([A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])"
+_HOST = rf"^({_NAME}(:\d{{1,5}})?|[0-9A-Fa-f:]*::?[0-9A-Fa-f:.]+)$"
+"""A name or an address, as in a Host header, IPv6 with or without brackets; no wildcard, no URL."""
+_ORIGIN = rf"^[A-Za-z][A-Za-z0-9+.-]*://{_NAME}(:\d{{1,5}})?/?$"
+"""Scheme, host, port (RFC 6454): nothing behind it, and no wildcard. Extensions have schemes."""
 
 
 class ServeSpec(Spec):
@@ -25,10 +31,10 @@ class ServeSpec(Spec):
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
-    allowed_hosts: tuple[str, ...] = Field(
+    allowed_hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = Field(
         (), description="Host names to accept beside the loopback ones."
     )
-    allowed_origins: tuple[str, ...] = Field(
+    allowed_origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = Field(
         (), description="Origins of web pages that may ask, such as http://localhost:3000."
     )
 

@@ -373,6 +373,8 @@ class ServeAdapters(Event):
     """All public names with an adapter, now."""
     default: str = ""
     """The model that answers requests that name none."""
+    folders: dict[str, str] = {}
+    """Public name to the folder it was loaded from."""
 
 
 class ServeEngine(Event):
@@ -411,6 +413,7 @@ class ServeSelfTest(Event):
     physics_qps: float | None = None
     """What bandwidth and arithmetic would allow; with phase "done", where they are known."""
     detail: str = ""
+    """While it runs: "burst" for the round that asks all at once, to learn where to begin."""
 
 
 class ServeRequest(Event):

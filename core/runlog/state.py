@@ -96,6 +96,8 @@ class RunState:
     ready: ServeReady | None = None
     stats: ServeStats | None = None
     adapters: tuple[str, ...] = ()
+    adapter_folders: dict[str, str] | None = None
+    """By public name, once they were changed; before, those of the spec are loaded."""
     """Public model names with an adapter that a server has loaded now."""
     default_model: str = ""
     engine: ServeEngine | None = None
@@ -211,7 +213,11 @@ def _changes(state: RunState, event: Event) -> dict[str, Any]:
                 "engine": None,
             }
         case ServeAdapters():
-            return {"adapters": event.adapters, "default_model": event.default}
+            return {
+                "adapters": event.adapters,
+                "default_model": event.default,
+                "adapter_folders": event.folders,
+            }
         case ServeEngine():
             return {"engine": event}
         case ServeSelfTest():

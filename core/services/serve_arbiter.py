@@ -152,8 +152,8 @@ def shrunk(plan: ServePlan) -> dict[str, Any] | None:
 class ServeArbiter:
     """Looks who is on the card, and does what the user chose.
 
-    `before_server`, `before_training`, `plan` and `holders` may be asked from any thread (a
-    driver that sleeps takes seconds); the others belong to the supervisor's.
+    `before_server`, `before_training`, `slowed`, `plan` and `holders` may be asked from any thread
+    (a driver that sleeps takes seconds); the others belong to the supervisor's.
     """
 
     def __init__(self, home: Home, supervisor: Supervisor, models: ModelsService) -> None:
@@ -186,6 +186,17 @@ class ServeArbiter:
         devices = devices_of(spec.device, spec.parallel.nproc_per_node, len(cards))
         card = next((c for c in cards if f"cuda:{c.index}" in devices), None)
         return conflict_for_training(devices, self.holders(cards), needed_gib, card)
+
+    def slowed(self, spec: ServeSpec | TrainSpec) -> tuple[Holder, ...]:
+        """Runs of the other job on the processor that `spec` wants too: both get slower."""
+        cards = self._gpus().sample()
+        processes = spec.parallel.nproc_per_node if isinstance(spec, TrainSpec) else 1
+        if CPU not in devices_of(spec.device, processes, len(cards)):
+            return ()
+        other = "serve" if isinstance(spec, TrainSpec) else "train"
+        return tuple(
+            h for h in self.holders(cards) if h.job == other and CPU in h.devices and not h.paused
+        )
 
     def plan(self, spec: ServeSpec, cards: list[GpuSample] | None = None) -> ServePlan | None:
         """The forecast of a server beside what is there; None where sizes are not known."""

@@ -267,6 +267,13 @@
         </message>
     </context>
     <context>
+        <name>CardQuestion</name>
+        <message>
+            <source>{names} computes on this processor too: both get slower.</source>
+            <translation>{names} 也在使用这颗处理器：两者都会变慢。</translation>
+        </message>
+    </context>
+    <context>
         <name>ChatFiles</name>
         <message>
             <source>The conversation was saved</source>
@@ -726,6 +733,14 @@
         <message>
             <source>Enter an address, for example 127.0.0.1.</source>
             <translation type="unfinished">请输入地址，例如 127.0.0.1。</translation>
+        </message>
+        <message>
+            <source>Names or addresses alone, without http:// and paths: host.docker.internal.</source>
+            <translation>仅填写主机名或地址，不含 http:// 和路径，例如 host.docker.internal。</translation>
+        </message>
+        <message>
+            <source>Each with its scheme and without a path: http://localhost:3000. A * for all pages is refused: any page that is open could ask then.</source>
+            <translation>每个来源需含协议、不含路径，例如 http://localhost:3000。不接受表示全部网页的 *：否则任何打开的网页都能发起请求。</translation>
         </message>
         <message>
             <source>Choose the Python of an environment with vLLM.</source>
@@ -1954,6 +1969,10 @@
         <message>
             <source>One answer alone is written at {n} tokens a second.</source>
             <translation>单个回答的生成速度为每秒 {n} 个 token。</translation>
+        </message>
+        <message>
+            <source>all at once: {rate}</source>
+            <translation>同时发出：{rate}</translation>
         </message>
         <message>
             <source>✓ held</source>

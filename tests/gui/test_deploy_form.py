@@ -34,6 +34,7 @@ def deploy(deck: Deck, home: Home) -> DeployPage:
 
 @pytest.fixture
 def form(deploy: DeployPage) -> DeployForm:
+    deploy.form.start_asked.disconnect()  # what it would start is seen, nothing is started
     return deploy.form
 
 
@@ -131,6 +132,25 @@ def test_opening_it_to_the_network_warns_before_the_start(form: DeployForm) -> N
 def test_names_are_listed_with_commas(form: DeployForm) -> None:
     form.reach.origins_line.setText("http://localhost:3000, http://a.example ,")
     assert form.values()["allowed_origins"] == ["http://localhost:3000", "http://a.example"]
+
+
+def test_a_name_or_origin_that_could_never_match_is_marked_with_what_is_expected(
+    form: DeployForm,
+) -> None:
+    started: list[object] = []
+    form.start_asked.connect(started.append)
+    rows = form.reach.rows
+    form.reach.hosts_line.setText("my-box.lan, http://other.lan/v1")
+    form.reach.origins_line.setText("*")
+    click(form.start_button)
+    assert started == []
+    assert "without http://" in rows["allowed_hosts"].error
+    assert "http://localhost:3000" in rows["allowed_origins"].error
+    assert form.advanced.isVisibleTo(form)  # the two stand there
+    form.reach.hosts_line.setText("my-box.lan, [fd00::1], 192.168.1.7:8000")
+    form.reach.origins_line.setText("http://localhost:3000, app://obsidian.md")
+    click(form.start_button)
+    assert len(started) == 1
 
 
 def test_a_server_that_fits_shows_its_parts_against_the_line(

@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QTableWidget
 from pytestqt.qtbot import QtBot
 
 from app.bootstrap import Deck
@@ -23,6 +23,7 @@ from core.protocol.events import (
     ServeEngine,
     ServeSelfTest,
 )
+from core.runlog.index import RunSummary
 from core.runlog.run_dir import RunDir
 from tests.gui.live_helpers import click, sent
 from tests.gui.serve_scenes import (
@@ -46,6 +47,12 @@ def catch_up(deck: Deck) -> None:
         if view is not None and view.caught_up:
             return
     raise AssertionError("the events were never read to the end")
+
+
+def cell_text(table: QTableWidget, row: int, column: int) -> str:
+    item = table.item(row, column)
+    assert item is not None
+    return item.text()
 
 
 @pytest.fixture
@@ -209,6 +216,37 @@ def test_adapters_are_loaded_swapped_and_unloaded(deck: Deck, show: Show) -> Non
     assert lines[BASE].default_button.isHidden()
     click(lines[TUNED].unload_button)
     assert sent(run)[1]["unload"] == TUNED
+
+
+def test_an_adapter_that_was_loaded_meanwhile_is_not_offered_again(deck: Deck, show: Show) -> None:
+    page, run = show("busy")
+    page.live.tabs.choose("adapters")
+    card = page.live.adapters
+    page.live.adapter_runs = [RunSummary(i, job="train") for i in ("run-a", "run-b")]
+    page.live.refresh()
+    offered = [card.run_box.itemData(i) for i in range(card.run_box.count())]
+    assert offered == ["run-a", "run-b"]
+    folders = {TUNED: "/elsewhere/legal-qa", f"{BASE}:a": "/home/runs/run-a/adapter"}
+    more(deck, run, ServeAdapters(adapters=tuple(folders), default=BASE, folders=folders))
+    assert [card.run_box.itemData(i) for i in range(card.run_box.count())] == ["run-b"]
+    more(deck, run, ServeAdapters(adapters=(TUNED,), default=BASE, folders={}))
+    assert card.run_box.count() == 2  # unloaded: offered again
+
+
+def test_the_round_that_asks_all_at_once_is_told_apart_and_judged_by_nobody(
+    deck: Deck, show: Show
+) -> None:
+    page, run = show("quiet")
+    page.live.tabs.choose("self_test")
+    table = page.live.self_test.table
+    burst = ServeSelfTest(phase="running", rate_qps=12.0, completed=16, latency_p99_ms=1400.0,
+                          detail="burst")  # fmt: skip
+    rate = ServeSelfTest(phase="running", rate_qps=3.6, completed=5, latency_p99_ms=900.0)
+    done = ServeSelfTest(phase="done", latency_p99_ms=900.0, sustained_qps=0.0)
+    more(deck, run, burst, rate, done)
+    cells = [[cell_text(table, row, column) for column in (0, 6)] for row in (0, 1)]
+    assert cells == [["all at once: 12.0", "–"], ["3.6", "too much"]]
+    assert "900 ms" in page.live.self_test.verdict.text()
 
 
 def test_the_self_test_is_asked_for_with_its_lengths_and_tells_rates_and_verdict(

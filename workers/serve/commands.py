@@ -184,6 +184,7 @@ class Commands:
             ServeAdapters(
                 adapters=tuple(public for public, name in ids.items() if name),
                 default=next(iter(ids)),
+                folders={p: self._folders[n] for p, n in ids.items() if n in self._folders},
                 in_reply_to=command.command_id,
             )
         )

@@ -34,6 +34,8 @@ _PATIENCE_SHARE = 0.6
 """Of the time, for the first answer: a model that needs longer holds no rate at all."""
 _RATES = (0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
 """Of the rate that a burst reached."""
+BURST = "burst"
+"""`detail` of the round that asks all at once."""
 _LEAST_S = 1.5
 """For one rate."""
 _MOST_BURST = 64
@@ -120,7 +122,7 @@ class SelfTest:
         self._say(lone)
         burst = await self._burst(seconds * _BURST_SHARE)
         burst.rate = round(len(burst.answers) / max(1e-9, burst.took_s), 3)
-        self._say(burst)
+        self._say(burst, detail=BURST)
         await self._climb(burst.rate)
         self._say_verdict(lone, burst)
 
