@@ -115,6 +115,11 @@ class ThoughtBlock(QWidget):
             self.show_answer(self._answer)
 
 
+def _unbroken(fact: str) -> str:
+    """A line may end between facts, not inside one; Chinese could break behind any character."""
+    return "\u2060".join(fact.replace(" ", "\u00a0"))
+
+
 class AnswerBubble(Card):
     """A model's words, its thoughts folded away, and what they cost."""
 
@@ -178,6 +183,12 @@ class AnswerBubble(Card):
             button.clicked.connect(lambda _=False, a=action: self.asked.emit(a))
         self.copy_button.clicked.connect(lambda: copy_text(self._column.answer.text))
 
+    def set_named(self, named: bool) -> None:
+        """Say who answered."""
+        if named != self._named:
+            self._named = named
+            self.refresh()
+
     def set_powers(self, *, last: bool, can_ask: bool, can_go_on: bool) -> None:
         """What may be asked for now: only the last answer can be written again."""
         self._last, self._can_ask, self._can_go_on = last, can_ask, can_go_on
@@ -194,8 +205,9 @@ class AnswerBubble(Card):
         self.text.show_text(answer.text)
         self.text.setVisible(bool(answer.text.strip()))
         self._show_problem(answer)
-        facts = (f.replace(" ", "\u00a0") for f in self._words.facts(answer))
-        self.facts.setText(" · ".join(facts))
+        facts = self._words.facts(answer)
+        self.facts.setText(" · ".join(_unbroken(f) for f in facts))
+        self.facts.setAccessibleName(", ".join(facts))
         self.facts.setToolTip(self._words.explained(answer) if answer.prompt_tokens else "")
         self._show_buttons()
 

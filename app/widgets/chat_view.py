@@ -87,9 +87,11 @@ class ChatView(ScrollColumn):
 
     def refresh_all(self) -> None:
         """Draw every turn, and say anew what may be asked of it."""
+        models = {a.model for v in self.turns for a in v.turn.answers}
         for view in self.turns:
             view.refresh()
             for number, bubble in enumerate(view.answers):
+                bubble.set_named(len(models) > 1 or len(view.answers) > 1)
                 self._empower(view, number, bubble)
 
     def set_busy(self, busy: bool) -> None:

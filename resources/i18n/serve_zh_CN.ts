@@ -590,7 +590,7 @@
         </message>
         <message>
             <source>{n} in ({c} cached)</source>
-            <translation>输入 {n}（缓存 {c}）</translation>
+            <translation>输入 {n}，其中缓存 {c}</translation>
         </message>
         <message>
             <source>{n} in</source>
