@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-LLAMA, QWEN2 = "llama", "qwen2"
+LLAMA, QWEN2, V2 = "llama", "qwen2", "deepseek_v2"
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny": (LLAMA, {"vocab_size": 32_000, "hidden_size": 256, "intermediate_size": 688,
@@ -23,6 +23,14 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "r1-distill-qwen-7b": (QWEN2, {"vocab_size": 152_064, "hidden_size": 3584,
                                    "intermediate_size": 18_944, "num_hidden_layers": 28,
                                    "num_attention_heads": 28, "num_key_value_heads": 4}),
+    # DeepSeek-V2-Lite (https://arxiv.org/abs/2405.04434, appendix B)
+    "deepseek-v2-lite": (V2, {"vocab_size": 102_400, "hidden_size": 2048,
+                              "intermediate_size": 10_944, "num_hidden_layers": 27,
+                              "num_attention_heads": 16, "num_key_value_heads": 16,
+                              "q_lora_rank": None, "kv_lora_rank": 512, "qk_nope_head_dim": 128,
+                              "qk_rope_head_dim": 64, "v_head_dim": 128, "n_routed_experts": 64,
+                              "n_shared_experts": 2, "num_experts_per_tok": 6,
+                              "moe_intermediate_size": 1408, "first_k_dense_replace": 1}),
 }  # fmt: skip
 
 
