@@ -64,6 +64,13 @@ PRECISION_REASONS: dict[str, Words] = {
         "16 位加载需要 {need_gib} GiB，但可用仅 {budget_gib} GiB，因此改用 4 位加载；"
         "回答精度略有下降，多人同时使用时速度较慢。",
     ),
+    "four_bit_too_large": Words(
+        "In 16 bits the model needs {need_gib} GiB and in 4 bits still {need_4bit_gib} GiB, but "
+        "only {budget_gib} GiB may be used: it will hardly load. A GGUF file on llama.cpp, or part "
+        "of the model in main memory, is the way here.",
+        "16 位加载需要 {need_gib} GiB，4 位仍需 {need_4bit_gib} GiB，而可用仅 {budget_gib} GiB，"
+        "很可能无法加载；建议改用 llama.cpp 运行 GGUF 文件，或将部分模型放在内存中。",
+    ),
     "no_four_bit": Words(
         "In 16 bits the model needs {need_gib} GiB of {budget_gib} GiB. That is tight, but it "
         "cannot be loaded in 4 bits here.",

@@ -33,6 +33,8 @@ FITS = "fits_16bit"
 """params: need_gib (in 16 bits, without the cache), budget_gib"""
 FOUR_BIT_FOR_MEMORY = "four_bit_for_memory"
 """params: need_gib (in 16 bits, without the cache), budget_gib"""
+FOUR_BIT_TOO_LARGE = "four_bit_too_large"
+"""Not even 4 bits fit: routed experts stay in 16. params: need_gib, need_4bit_gib, budget_gib"""
 NO_FOUR_BIT = "no_four_bit"
 """16 bits though it is tight: bitsandbytes is missing, or a GGUF file is kept as it is."""
 OFFLOADED = "offloaded_16bit"
@@ -42,7 +44,7 @@ ENGINES_OWN = "engines_own"
 """vLLM and llama.cpp choose themselves."""
 PRECISION_CODES = (
     AS_CHOSEN, PROCESSOR, FITS, FOUR_BIT_FOR_MEMORY, NO_FOUR_BIT, OFFLOADED, QUANTIZED_FILE,
-    MEMORY_UNKNOWN, ENGINES_OWN,
+    MEMORY_UNKNOWN, ENGINES_OWN, FOUR_BIT_TOO_LARGE,
 )  # fmt: skip
 
 LEAST_CACHE_GIB = 2.0
@@ -62,6 +64,8 @@ class Circumstances:
     """Of the card."""
     need_16bit_gib: float | None = None
     """All but the cache, in 16 bits; None where the model's sizes are not known."""
+    need_4bit_gib: float | None = None
+    """The same in 4 bits."""
     budget_gib: float | None = None
     """What the server may take; None where the card does not tell."""
     quantized_file: bool = False
@@ -132,4 +136,7 @@ def _by_memory(
         return wide, FITS, numbers
     if known.gguf or not known.can_quantize:
         return wide, NO_FOUR_BIT, numbers
+    if known.need_4bit_gib is not None and known.need_4bit_gib > budget_gib:
+        small: Params = {"need_4bit_gib": round(known.need_4bit_gib, 1)}
+        return "4bit", FOUR_BIT_TOO_LARGE, numbers | small
     return "4bit", FOUR_BIT_FOR_MEMORY, numbers

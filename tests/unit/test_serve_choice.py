@@ -20,6 +20,7 @@ from core.catalog.model_info import ModelInfo
 from core.config.serve import ServeSpec
 from core.hardware.gpu import GpuSample
 from core.serving import Circumstances, choice, choose
+from tests.unit.test_planning_shapes import V2_LITE
 from workers.serve.engines.choice import choice_for
 
 CARD = Circumstances(on_card=True, capability=(9, 0), need_16bit_gib=14.0, budget_gib=20.0)
@@ -57,6 +58,8 @@ def test_the_engine(asked: ServeSpec, known: Circumstances, engine: str, reason:
         (spec(), {}, "bf16", "fits_16bit"),
         (spec(), {"capability": (7, 5)}, "fp16", "fits_16bit"),
         (spec(), {"budget_gib": 15.0}, "4bit", "four_bit_for_memory"),
+        (spec(), {"budget_gib": 15.0, "need_4bit_gib": 5.0}, "4bit", "four_bit_for_memory"),
+        (spec(), {"budget_gib": 4.0, "need_4bit_gib": 5.0}, "4bit", "four_bit_too_large"),
         (spec(), {"budget_gib": 15.0, "can_quantize": False}, "bf16", "no_four_bit"),
         (spec(), {"budget_gib": 15.0, "gguf": True}, "bf16", "no_four_bit"),
         (spec(), {"budget_gib": None}, "auto", "memory_unknown"),
@@ -107,6 +110,24 @@ def test_numbers_of_a_decision_stand_in_its_sentence(budget_gib: float) -> None:
         unsuited.engine_reason, unsuited.engine_params, "zh"
     )
     assert engine_reason_text("from_the_future", {}, "en") == "from_the_future"
+
+
+def test_people_are_told_when_experts_make_even_4_bits_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.services.serve_forecast.torch_has_cuda", lambda: True)
+    (tmp_path / "config.json").write_text(json.dumps(V2_LITE))
+    model = ModelInfo(id="m", name="m", model_type="deepseek_v2", parameters=15_706_484_224)
+
+    def on(total_gib: float) -> tuple[str, str, str]:
+        card = GpuSample(
+            0, "card", memory_used_gib=0.5, memory_total_gib=total_gib, compute_capability=(8, 9)
+        )
+        found = choice_for(ServeSpec(model=str(tmp_path)), model, [card])
+        return found.engine, found.precision, found.precision_reason
+
+    assert on(48.0) == ("native", "bf16", "fits_16bit")
+    assert on(24.0) == ("native", "4bit", "four_bit_too_large")
 
 
 def test_a_folder_and_a_card_lead_to_a_choice(

@@ -45,6 +45,7 @@ def circumstances(spec: ServeSpec, model: ModelInfo, cards: list[GpuSample]) -> 
         on_card=room.on_card or (spec.device.startswith("cuda")),
         capability=room.compute_capability,
         need_16bit_gib=_need_gib(spec, shape, model, room) if room.on_card else None,
+        need_4bit_gib=_need_4bit_gib(spec, shape, room) if room.on_card else None,
         budget_gib=room.budget_gib if room.on_card else None,
         quantized_file="quantization_config" in config,
         can_quantize=find_spec("bitsandbytes") is not None,
@@ -60,6 +61,12 @@ def _need_gib(
     if model.parameters is None:
         return None
     return model.parameters * 2 / 1024**3 + _BESIDE_WEIGHTS_GIB
+
+
+def _need_4bit_gib(spec: ServeSpec, shape: ModelShape | None, room: ServeRoom) -> float | None:
+    if shape is None:
+        return None
+    return forecast_server(shape, load_of(spec, "4bit", room), 0.0).fixed_gib
 
 
 def _config(path: Path) -> dict[str, Any]:
