@@ -47,8 +47,10 @@ async def go_on(
 
     Raw completion of the template's tokens, since a chat always closes what was said before.
     """
+    if answer.text:
+        answer.thought_before_s = answer.thought_s
     answer.running, answer.problem, answer.saved = True, None, None
-    before = answer.tokens
+    before = answer.continued_from = answer.tokens
     answer.ended_s = answer.first_s = None
     answer.started_s = time.monotonic()
     try:

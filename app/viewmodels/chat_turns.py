@@ -140,6 +140,10 @@ class Answer:
     ended_s: float | None = None
     retry_at_s: float | None = None
     """The server was full; it is asked again then."""
+    continued_from: int = 0
+    """Tokens that were there before it was continued: the speed is that of the others."""
+    thought_before_s: float | None = None
+    """How long it thought before it was continued."""
     saved: SavedAnswer | None = None
     """Where it came from a file: its figures."""
 
@@ -148,10 +152,11 @@ class Answer:
         """Speed of the writing, without the wait before the first token."""
         if self.saved is not None:
             return self.saved.tokens_per_second
-        if self.first_s is None or self.tokens < 2:
+        written = self.tokens - self.continued_from
+        if self.first_s is None or written < 2:
             return None
         seconds = (self.ended_s or time.monotonic()) - self.first_s
-        return (self.tokens - 1) / seconds if seconds > 0 else None
+        return (written - 1) / seconds if seconds > 0 else None
 
     @property
     def ttft_ms(self) -> float | None:
@@ -170,6 +175,8 @@ class Answer:
         """How long it thought, so far or in all."""
         if self.saved is not None:
             return self.saved.thought_s
+        if self.thought_before_s is not None:
+            return self.thought_before_s
         if not self.reasoning or self.first_s is None:
             return None
         end = self.thought_end_s or self.ended_s or time.monotonic()
@@ -214,7 +221,8 @@ class Column:
         return self.versions[self.shown]
 
     def add(self, answer: Answer) -> None:
-        """One more version, shown at once."""
+        """One more version, shown at once; one that failed without a word makes room for it."""
+        self.versions = [v for v in self.versions if v.text or v.reasoning or v.problem is None]
         self.versions.append(answer)
         self.shown = len(self.versions) - 1
 

@@ -11,7 +11,7 @@ from app.viewmodels.chat_client import Target
 
 
 class Reply:
-    """One answer: documents of a stream, or a refusal; `hold` waits before the end."""
+    """Documents of a stream, or a refusal; `whole` is no stream, `hold` waits before the end."""
 
     def __init__(
         self,
@@ -19,10 +19,11 @@ class Reply:
         status: int = 200,
         headers: dict[str, str] | None = None,
         torn: bool = False,
+        whole: bool = False,
         hold: threading.Event | None = None,
     ) -> None:
         self.documents, self.status, self.headers = documents, status, headers or {}
-        self.torn, self.hold = torn, hold
+        self.torn, self.whole, self.hold = torn, whole, hold
 
 
 def piece(text: str = "", thought: str = "", finish: str | None = None) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class ScriptedServer:
             to.send_header(name, value)
         to.send_header("Connection", "close")
         to.end_headers()
-        if reply.status != 200:
+        if reply.status != 200 or reply.whole:
             to.wfile.write(json.dumps(reply.documents[0]).encode())
             return
         for document in reply.documents:

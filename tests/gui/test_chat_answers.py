@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app import aio
 from app.bootstrap import Deck
 from app.viewmodels.chat import ChatModel
 from app.viewmodels.chat_client import Problem, Target
@@ -36,7 +35,6 @@ def serve(qapp: object) -> Iterator[Serve]:
         return made[-1]
 
     yield start
-    aio.close()
     for server in made:
         server.close()
 
@@ -309,3 +307,35 @@ def test_turns_without_an_answer_are_not_told_to_the_model(
     chat.turns = [Turn("never answered")]
     ask(chat, qtbot, "now")
     assert [m["content"] for m in server.asked[0]["messages"]] == ["now"]
+
+
+def test_a_refusal_makes_room_for_the_answer_that_follows(
+    chat: ChatModel, serve: Serve, qtbot: QtBot
+) -> None:
+    chat.targets = (serve(Reply(refusal("no", "failed"), status=503), FINE).target,)
+    assert ask(chat, qtbot).problem is not None
+    chat.regenerate()
+    assert over(chat, qtbot).text == "Hi there"
+    assert len(chat.turns[0].columns[0].versions) == 1
+
+
+def test_a_thought_that_was_cut_goes_on_as_a_thought_until_its_tag(
+    chat: ChatModel, serve: Serve, qtbot: QtBot
+) -> None:
+    raw = [{"choices": [{"index": 0, "text": t}]} for t in (" and", " so</thi", "nk>\n\nYes")]
+    raw[-1]["choices"][0]["finish_reason"] = "stop"
+    tokens = {"tokens": [1, 2], "token_strs": ["<think>", "\n"]}
+    server = serve(
+        Reply(piece(thought="Because", finish="length"), usage(4, 2, thought=2)),
+        Reply(tokens, whole=True),
+        Reply({"tokens": [3]}, whole=True),
+        Reply(*raw, usage(7, 5)),
+    )
+    chat.targets = (server.target,)
+    answer = ask(chat, qtbot)
+    chat.go_on(0)
+    over(chat, qtbot)
+    assert (answer.reasoning, answer.text) == ("Because and so", "Yes")
+    assert (answer.tokens, answer.finish, answer.prompt_tokens) == (7, "stop", 4)
+    assert server.asked[2]["prompt"] == "Because"
+    assert server.asked[3]["prompt"] == [1, 2, 3]
