@@ -26,10 +26,11 @@ def answer(server: ServerProcess) -> str:
     return str(response.json()["choices"][0]["text"])
 
 
+@pytest.mark.parametrize("arch", ["llama", "deepseek_v2"])
 def test_the_native_engine_and_transformers_say_the_same_and_why_they_serve(
-    tmp_path: Path,
+    arch: str, tmp_path: Path
 ) -> None:
-    model = build_tiny(tmp_path / "llama", "llama")
+    model = build_tiny(tmp_path / arch, arch)
     said = []
     for engine in ("auto", "transformers"):
         with serving(tmp_path / engine, model, engine=engine) as server:
