@@ -182,8 +182,9 @@ def _split(answer: Answer, text: str) -> tuple[str, str]:
 
 def _count(answer: Answer, usage: dict[str, Any], tokens_before: int) -> None:
     answer.tokens = tokens_before + int(usage.get("completion_tokens") or 0)
-    if not tokens_before:
+    if not tokens_before:  # a continuation reads the question again, with what it wrote itself
         answer.prompt_tokens = int(usage.get("prompt_tokens") or 0)
-    answer.cached_tokens = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+        known = usage.get("prompt_tokens_details") or {}
+        answer.cached_tokens = int(known.get("cached_tokens") or 0)
     thought = int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0)
     answer.reasoning_tokens = max(answer.reasoning_tokens if tokens_before else 0, thought)

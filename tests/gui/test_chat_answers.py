@@ -329,13 +329,14 @@ def test_a_thought_that_was_cut_goes_on_as_a_thought_until_its_tag(
         Reply(piece(thought="Because", finish="length"), usage(4, 2, thought=2)),
         Reply(tokens, whole=True),
         Reply({"tokens": [3]}, whole=True),
-        Reply(*raw, usage(7, 5)),
+        Reply(*raw, usage(7, 5, 6)),
     )
     chat.targets = (server.target,)
     answer = ask(chat, qtbot)
     chat.go_on(0)
     over(chat, qtbot)
     assert (answer.reasoning, answer.text) == ("Because and so", "Yes")
-    assert (answer.tokens, answer.finish, answer.prompt_tokens) == (7, "stop", 4)
+    assert (answer.tokens, answer.finish) == (7, "stop")
+    assert (answer.prompt_tokens, answer.cached_tokens) == (4, 0)
     assert server.asked[2]["prompt"] == "Because"
     assert server.asked[3]["prompt"] == [1, 2, 3]
