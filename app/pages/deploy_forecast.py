@@ -203,9 +203,9 @@ class ForecastCard(Card):
             text = self.tr("Limit conversations to {n} tokens").format(n=f"{tokens:,}")
             found.append(("max_context_tokens", tokens, text))
         if forecast.fit in ("short", "does_not_fit") and plan.room.on_card:
-            if plan.precision not in ("8bit", "4bit"):
+            if plan.can_quantize and plan.precision not in ("8bit", "4bit"):
                 found.append(("precision", "8bit", self.tr("Load it in 8 bits")))
-            if plan.precision != "4bit":
+            if plan.can_quantize and plan.precision != "4bit":
                 found.append(("precision", "4bit", self.tr("Load it in 4 bits")))
             if forecast.fit == "does_not_fit":
                 text = self.tr("Use the computer's memory too")

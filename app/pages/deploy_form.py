@@ -13,6 +13,7 @@ from app.pages.deploy_field_texts import DeployFieldTexts
 from app.pages.deploy_forecast import ForecastCard
 from app.pages.deploy_form_cards import AdvancedCard, HowCard, ReachCard, WhatCard
 from app.pages.deploy_pending import PendingCard
+from app.pages.train_reveal import reveal
 from app.text import parameters_text
 from app.viewmodels.serve import adapters_of, find_model
 from app.widgets.buttons import Button
@@ -217,13 +218,17 @@ class DeployForm(QWidget):
         for key in ("vllm_python", "llama_server"):
             if key in values and not values[key]:
                 found.add(key)
-        for card in (self.what, self.how, self.reach, self.advanced):
-            for row in card.rows.values():
-                row.set_error(self._texts.problem(row.key) if row.key in found else "")
+        cards = (self.what, self.how, self.reach, self.advanced)
+        rows = [row for card in cards for row in card.rows.values()]
+        for row in rows:
+            row.set_error(self._texts.problem(row.key) if row.key in found else "")
         if not found:
             self.start_asked.emit(ServeSpec.parse(values))
-        elif found & {*self.advanced.rows, "allowed_hosts", "allowed_origins"}:
+            return
+        if found & {*self.advanced.rows, "allowed_hosts", "allowed_origins"}:
             self.advanced_button.setChecked(True)
+        if (first := next((row for row in rows if row.key in found), None)) is not None:
+            reveal(first)
 
     # words
 

@@ -48,6 +48,8 @@ class ServeLoad:
     """Chats at the same time; 0: the engine's own number."""
     prefill_tokens: int = 0
     adapter_bytes: int = 0
+    file_bytes: int = 0
+    """Of weights that are kept as they lie on the disk, quantized; 0: as `precision` says."""
     cuda_graphs: bool = True
 
 
@@ -148,7 +150,7 @@ def _fixed_gib(shape: ModelShape, load: ServeLoad, batch: int) -> dict[str, floa
         CONTEXT_GIB + WORKSPACE_GIB + _GRAPHS_GIB * load.cuda_graphs if on_card else PROCESS_GIB
     )
     return {
-        "weights": weight_bytes(shape, load.precision) / GIB,
+        "weights": (load.file_bytes or weight_bytes(shape, load.precision)) / GIB,
         "adapters": load.adapter_bytes / GIB,
         "working": _working_bytes(shape, load, batch) / GIB,
         "driver": driver,

@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import psutil
@@ -21,14 +22,14 @@ from core.errors import AppError, ErrorCode, UsageError
 from core.hardware import GpuSample, gpu_backend
 from core.paths import Home
 from core.planning.serve_memory import LEAST_CONTEXT_TOKENS
-from core.planning.shapes import ModelShape, shape_of_folder
 from core.protocol.commands import ContinueCommand, PauseCommand
 from core.queue.devices import CPU, devices_of
 from core.runlog.index import RunIndex, RunSummary
 from core.runlog.run_dir import RunDir
 from core.services.models import ModelsService
 from core.services.serve import adapter_folder
-from core.services.serve_forecast import ServePlan, plan_server
+from core.services.serve_forecast import ServePlan, ServeSource, plan_server, source_of
+from core.services.train import model_reference
 from core.supervisor import Supervisor, load_view
 
 Choice = Literal["refuse", "share", "pause", "wait"]
@@ -200,11 +201,12 @@ class ServeArbiter:
 
     def plan(self, spec: ServeSpec, cards: list[GpuSample] | None = None) -> ServePlan | None:
         """The forecast of a server beside what is there; None where sizes are not known."""
-        shape = self._shape(spec)
-        if shape is None:
+        source = self._source(spec)
+        if source.shape is None:
             return None
         spec = self._with_folders(spec)
-        return plan_server(spec, shape, self._gpus().sample() if cards is None else cards)
+        cards = self._gpus().sample() if cards is None else cards
+        return plan_server(spec, source.shape, cards, source=source)
 
     def holders(self, cards: list[GpuSample]) -> list[Holder]:
         """Living trainings and servers with what they hold."""
@@ -259,9 +261,9 @@ class ServeArbiter:
                 found += [str(adapter_folder(self._home, name))] if name else []
         return spec.model_copy(update={"adapter": None, "adapters": tuple(found)})
 
-    def _shape(self, spec: ServeSpec) -> ModelShape | None:
-        path = self._models.resolve(spec.model).path
-        return shape_of_folder(path) if path is not None else None
+    def _source(self, spec: ServeSpec) -> ServeSource:
+        model = self._models.resolve(spec.model)
+        return source_of(Path(model_reference(model))) if model.path else ServeSource()
 
     def _holder(self, summary: RunSummary, cards: list[GpuSample]) -> Holder | None:
         try:

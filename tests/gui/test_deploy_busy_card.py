@@ -20,6 +20,7 @@ from core.protocol.events import CommandAcknowledged
 from core.runlog.run_dir import RunDir
 from core.services import serve_forecast
 from core.services.serve_arbiter import Conflict, Holder, ServeArbiter
+from core.services.serve_forecast import ServeSource
 from tests.gui.live_helpers import click, sent
 from tests.gui.serve_helpers import page
 from tests.gui.serve_scenes import append, busy, write_server
@@ -49,7 +50,7 @@ def deploy(deck: Deck, home: Home, monkeypatch: pytest.MonkeyPatch) -> DeployPag
                      compute_capability=(8, 9))  # fmt: skip
     arbiter = deck.window.ctx.services.arbiter
     monkeypatch.setattr(arbiter, "_gpus", lambda: Cards(card))
-    monkeypatch.setattr(arbiter, "_shape", lambda _spec: shape_of(R1_QWEN_7B))
+    monkeypatch.setattr(arbiter, "_source", lambda _spec: ServeSource(shape_of(R1_QWEN_7B)))
     shown = page(deck, "deploy")
     assert isinstance(shown, DeployPage)
     started: list[ServeSpec] = []

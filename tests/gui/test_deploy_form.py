@@ -16,6 +16,7 @@ from core.hardware import GpuSample
 from core.paths import Home
 from core.planning import shape_of
 from core.services import serve_forecast
+from core.services.serve_forecast import ServeSource
 from tests.gui.live_helpers import click
 from tests.gui.serve_helpers import page
 from tests.gui.test_i18n import english_left
@@ -50,7 +51,7 @@ def on_a_card(
                      compute_capability=(8, 9))  # fmt: skip
     arbiter = deploy.ctx.services.arbiter
     monkeypatch.setattr(arbiter, "_gpus", lambda: Cards(card))
-    monkeypatch.setattr(arbiter, "_shape", lambda _spec: shape_of(R1_QWEN_7B))
+    monkeypatch.setattr(arbiter, "_source", lambda _spec: ServeSource(shape_of(R1_QWEN_7B)))
 
 
 def forecast(deploy: DeployPage, qtbot: QtBot) -> None:
@@ -147,6 +148,7 @@ def test_a_name_or_origin_that_could_never_match_is_marked_with_what_is_expected
     assert "without http://" in rows["allowed_hosts"].error
     assert "http://localhost:3000" in rows["allowed_origins"].error
     assert form.advanced.isVisibleTo(form)  # the two stand there
+    assert not rows["allowed_hosts"].visibleRegion().isEmpty()  # and the form scrolled to them
     form.reach.hosts_line.setText("my-box.lan, [fd00::1], 192.168.1.7:8000")
     form.reach.origins_line.setText("http://localhost:3000, app://obsidian.md")
     click(form.start_button)

@@ -7,6 +7,7 @@ import pytest
 from core.config.serve import ServeSpec
 from core.hardware import GpuSample
 from core.planning import shape_of
+from core.planning.gguf_shape import shape_of_gguf
 from core.planning.serve_memory import (
     ServeLoad,
     cache_bytes_a_token,
@@ -15,7 +16,7 @@ from core.planning.serve_memory import (
 )
 from core.planning.shapes import ModelShape
 from core.services import serve_forecast
-from core.services.serve_forecast import chosen_precision, plan_server, room_for
+from core.services.serve_forecast import ServeSource, chosen_precision, plan_server, room_for
 from tests.unit.test_planning_shapes import DEEPSEEK_7B, R1_QWEN_7B, V2_LITE, V3
 
 GIB = 1024**3
@@ -102,3 +103,60 @@ def test_a_computer_without_a_card_serves_in_its_own_memory_in_fp32() -> None:
     plan = plan_server(ServeSpec(model="m"), shape(R1_QWEN_7B), [])
     assert plan.room.device == "cpu"
     assert plan.precision == "fp32"
+
+
+LLAMA_GGUF = {
+    "general.architecture": "llama", "llama.embedding_length": 576, "llama.block_count": 30,
+    "llama.feed_forward_length": 1536, "llama.attention.head_count": 9,
+    "llama.attention.head_count_kv": 3, "llama.context_length": 8192,
+    "tokenizer.ggml.tokens": 49152,
+}  # fmt: skip
+"""SmolLM2-135M's header."""
+
+
+def test_a_gguf_header_tells_the_sizes_that_a_config_tells() -> None:
+    found = shape_of_gguf(LLAMA_GGUF, {"token_embd.weight"})
+    assert found is not None
+    assert (found.parameters, found.tied, found.context_tokens) == (134_515_008, True, 8192)
+    assert cache_bytes_a_token(found, "fp32") == 2 * 30 * 3 * 64 * 4
+    untied = shape_of_gguf(LLAMA_GGUF, {"token_embd.weight", "output.weight"})
+    assert untied is not None
+    assert untied.parameters == found.parameters + 49152 * 576
+    assert shape_of_gguf({"general.architecture": "gemma2"}, set()) is None
+
+
+def test_a_gguf_file_stays_small_only_with_the_engine_that_computes_in_its_bits() -> None:
+    found = shape_of_gguf(LLAMA_GGUF, {"token_embd.weight"})
+    source = ServeSource(found, gguf=True, file_bytes=90_000_000)
+
+    def weights(**spec: object) -> float:
+        made = plan_server(ServeSpec(model="m.gguf", **spec), shape_for(found), [card(24.0)],
+                           source=source)  # fmt: skip
+        return made.forecast.parts_gib["weights"] * GIB
+
+    assert weights(engine="llama_cpp", llama_server="/opt/llama-server") == 90_000_000
+    assert weights() == pytest.approx(134_515_008 * 2)
+
+
+def test_files_that_are_quantized_already_weigh_what_they_weigh() -> None:
+    source = ServeSource(shape(R1_QWEN_7B), quantized=True, file_bytes=5 * GIB)
+    made = plan_server(ServeSpec(model="m"), shape(R1_QWEN_7B), [card(12.0)], source=source)
+    assert made.forecast.parts_gib["weights"] == 5.0
+    assert not made.can_quantize
+
+
+def test_without_bitsandbytes_four_bits_are_neither_chosen_nor_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(installed: bool) -> tuple[str, bool]:
+        monkeypatch.setattr(serve_forecast, "can_quantize", lambda: installed)
+        found = plan_server(ServeSpec(model="m"), shape(R1_QWEN_7B), [card(15.0)])
+        return found.precision, found.can_quantize
+
+    assert made(True) == ("4bit", True)
+    assert made(False) == ("bf16", False)
+
+
+def shape_for(found: ModelShape | None) -> ModelShape:
+    assert found is not None
+    return found

@@ -23,6 +23,7 @@ from core.protocol.codec import encode_event
 from core.protocol.events import CommandAcknowledged, PhaseChanged
 from core.runlog.run_dir import RunDir
 from core.services import Services, build
+from core.services.serve_forecast import ServeSource
 from tests.unit.test_planning_shapes import R1_QWEN_7B
 from tests.unit.test_serve_arbiter import Cards, card, living, torch_with_cuda  # noqa: F401
 
@@ -33,7 +34,7 @@ SPEC = ServeSpec(model="m", precision="4bit", max_context_tokens=131_072)
 def services_of(home: Home, used_gib: float = 10.0) -> Services:
     services = build(home)
     services.arbiter._gpus = lambda: Cards(card(used_gib))  # type: ignore[assignment,return-value]
-    services.arbiter._shape = lambda spec: shape_of(R1_QWEN_7B)  # type: ignore[method-assign]
+    services.arbiter._source = lambda spec: ServeSource(shape_of(R1_QWEN_7B))  # type: ignore[method-assign]
     return services
 
 
