@@ -71,6 +71,21 @@ def test_latents_are_stored_and_queries_joined(
     assert far(taken("latent_queries", *args), reference.latent_queries(*args)) < NEAR[dtype]
 
 
+@pytest.mark.parametrize("dtype", NEAR)
+@pytest.mark.parametrize("tokens", [1, 40, 700])
+def test_routed_experts(tokens: int, dtype: torch.dtype) -> None:
+    from workers.serve.native.ops import triton_experts
+
+    torch.manual_seed(0)
+    x, shares = noise(tokens, 512, dtype=dtype), torch.rand(tokens, 6, device="cuda")
+    gate_up, down = noise(16, 2 * 352, 512, dtype=dtype), noise(16, 512, 352, dtype=dtype)
+    gate_up, down = gate_up * 512**-0.5, down * 352**-0.5
+    chosen = torch.rand(tokens, 16, device="cuda").topk(6).indices
+    ours = triton_experts.routed_experts(x, gate_up, down, shares, chosen)
+    wide = (t.float() for t in (x, gate_up, down))
+    assert far(ours, reference.routed_experts(*wide, shares, chosen)) < NEAR[dtype]
+
+
 def join_one_by_one(one: Desk, prompts: list[list[int]], counts: list[int]) -> list[int]:
     numbers = []
     for prompt, count in zip(prompts, counts, strict=True):
@@ -107,12 +122,11 @@ def test_rows_put_back_by_a_dry_pool_go_on_as_before(
         assert one.core.stats().preemptions > 0
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 @pytest.mark.parametrize("arch", ["deepseek_v2", "deepseek_v3"])
-def test_passes_with_routed_experts_are_recorded_in_bf16(arch: str, tmp_path: Path) -> None:
-    # transformers groups the tokens of an expert on the card alone; in other types torch asks the
-    # host how many there are, and passes run unrecorded.
+def test_passes_with_routed_experts_are_recorded(arch: str, precision: str, tmp_path: Path) -> None:
     model = build_tiny(tmp_path / arch, arch, seed=3, **WIDE)
-    with desk(model, precision="bf16", max_batch_size=4, **CARD) as one:
+    with desk(model, precision=precision, max_batch_size=4, **CARD) as one:
         recordings = one.core._machine.runner.graphs
         assert recordings is not None
         assert recordings.reason == ""

@@ -119,6 +119,19 @@ def latent_rope() -> None:
             assert far(made, reference.latent_queries(*args)) < 1e-6
 
 
+def experts() -> None:
+    from workers.serve.native.ops import triton_experts
+
+    for tokens, hidden, fan, count, chosen in (
+        (1, 48, 40, 8, 3), (23, 32, 16, 4, 2), (70, 16, 80, 2, 2),
+    ):  # fmt: skip
+        x, shares = torch.randn(tokens, hidden), torch.rand(tokens, chosen)
+        gate_up, down = torch.randn(count, 2 * fan, hidden), torch.randn(count, hidden, fan)
+        routed = torch.rand(tokens, count).topk(chosen).indices
+        ours = triton_experts.routed_experts(x, gate_up, down, shares, routed)
+        assert far(ours, reference.routed_experts(x, gate_up, down, shares, routed)) < 1e-5
+
+
 def _rows(count: int, deep: int) -> torch.Tensor:
     return torch.randn(count, deep, dtype=torch.float16)
 
@@ -168,8 +181,8 @@ def nf4_linear() -> None:
 CHECKS = {
     "norms": norms, "silu": silu, "rope": rope, "decode": decode, "prefill": prefill,
     "decode_in_pieces": decode_in_pieces, "mixed": mixed, "latent": latent,
-    "latent_rope": latent_rope, "linear": linear,
-    "int8": int8, "nf4": nf4_linear,
+    "latent_rope": latent_rope, "experts": experts, "linear": linear, "int8": int8,
+    "nf4": nf4_linear,
 }  # fmt: skip
 
 if __name__ == "__main__":

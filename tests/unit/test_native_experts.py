@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from core.errors import AppError, ErrorCode
 from tests.unit.native_model_helpers import Driver, Row, tiny_model, tokens
 from workers.serve.native.adapters import CONFIG, WEIGHTS
-from workers.serve.native.models import suits
+from workers.serve.native.models import experts, suits
+from workers.serve.native.ops import reference
 
 TIGHT: dict[str, Any] = {"rtol": 1e-4, "atol": 5e-5}
 ROUTED: dict[str, Any] = {
@@ -61,3 +62,23 @@ def test_an_adapter_of_experts_is_left_to_the_library_and_not_called_a_strangers
         bank.load("a", tmp_path)
     assert refused.value.code is ErrorCode.ADAPTER_UNSUPPORTED
     assert module in str(refused.value.params["reason"])
+
+
+@pytest.mark.parametrize("arch", ["deepseek_v2", "deepseek_v3", "qwen3_moe"])
+def test_the_operation_means_what_the_librarys_experts_compute(
+    arch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+
+    def as_on_a_card(name: str, *_: Any) -> Any:
+        if name != "routed_experts":
+            return None
+        taken.append(name)
+        return reference.routed_experts
+
+    monkeypatch.setattr(experts.ops, "kernel_of", as_on_a_card)
+    changes = ROUTED if arch == "qwen3_moe" else {}
+    driver, row = Driver(tiny_model(arch, **changes)), Row([5, 3, 9])
+    logits = driver.runner.forward(driver.batch([(row, tokens(9))]))
+    torch.testing.assert_close(logits, driver.expected(row, 9), **TIGHT)
+    assert taken == ["routed_experts"]

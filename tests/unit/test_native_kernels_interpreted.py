@@ -16,7 +16,7 @@ import pytest
 _CHECKS = Path(__file__).with_name("native_kernel_checks.py")
 _NAMES = (
     "norms", "silu", "rope", "decode", "decode_in_pieces", "prefill", "mixed", "latent",
-    "latent_rope", "linear", "int8", "nf4",
+    "latent_rope", "experts", "linear", "int8", "nf4",
 )  # fmt: skip
 
 

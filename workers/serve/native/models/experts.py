@@ -1,6 +1,7 @@
-"""Routed experts: transformers' own modules choose and compute, so that routing is exact.
+"""Routed experts: transformers' own modules choose, so that routing is exact, and compute.
 
-Shared experts, which every token passes, are ordinary gated MLPs and run as such.
+On cards where transformers' way of computing asks the host how many tokens an expert has, a kernel
+of our own computes. Shared experts, which every token passes, are ordinary gated MLPs.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ from typing import Any
 
 import torch
 
+from workers.serve.native import ops
 from workers.serve.native.models import Part
 from workers.serve.native.models.stack import GatedMlp, Mlp
 
 _KNOWN_PARTS = frozenset({"gate", "experts", "shared_experts"})
+_PLAIN_EXPERTS = frozenset(
+    {"DeepseekV2Experts", "DeepseekV3Experts", "Qwen2MoeExperts", "Qwen3MoeExperts"}
+)
+"""Matrices [experts, outputs, inputs], gate and up as one, no bias."""
 
 
 class RoutedMlp:
@@ -23,19 +29,30 @@ class RoutedMlp:
 
     def __init__(self, mlp: Any) -> None:
         self._gate, self._experts = mlp.gate, mlp.experts
+        self._is_plain = type(mlp.experts).__name__ in _PLAIN_EXPERTS
         shared = getattr(mlp, "shared_experts", None)
         self._shared = None if shared is None else GatedMlp(shared, "mlp.shared_experts")
 
     def apply(self, normed: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
         """See `Mlp`."""
-        _, weights, experts = self._gate(normed)
-        made: torch.Tensor = self._experts(normed, experts, weights).to(normed.dtype)
+        made = self._routed(normed).to(normed.dtype)
         return made if self._shared is None else made + self._shared.apply(normed, chosen)
 
     def linears(self) -> Iterator[tuple[str, Part]]:
         """Those of the shared experts: see `Mlp`."""
         if self._shared is not None:
             yield from self._shared.linears()
+
+    def _routed(self, normed: torch.Tensor) -> torch.Tensor:
+        _, shares, chosen = self._gate(normed)
+        if self._is_plain:
+            weights = self._experts.gate_up_proj, self._experts.down_proj
+            kernel = ops.kernel_of("routed_experts", normed, *weights, shares, chosen)
+            if kernel is not None:
+                ours: torch.Tensor = kernel(normed, *weights, shares, chosen)
+                return ours
+        made: torch.Tensor = self._experts(normed, chosen, shares)
+        return made
 
 
 class WholeMlp:

@@ -33,6 +33,7 @@ _KERNELS = {
     "latent_attention": "triton_latent",
     "latent_store": "triton_latent_rope",
     "latent_queries": "triton_latent_rope",
+    "routed_experts": "triton_experts",
     "linear": "triton_small_linear",
     "linear_int8": "triton_linear_int8",
     "linear_nf4": "triton_linear_nf4",

@@ -312,6 +312,34 @@ def latent_attention(
     return out
 
 
+def routed_experts(
+    x: torch.Tensor,
+    gate_up: torch.Tensor,
+    down: torch.Tensor,
+    shares: torch.Tensor,
+    experts: torch.Tensor,
+) -> torch.Tensor:
+    """Gated MLPs of which each token passes some (https://arxiv.org/abs/2401.06066).
+
+    Args:
+        x: [T, H].
+        gate_up: [E, 2F, H], gates in the first half.
+        down: [E, H, F].
+        shares: [T, k], what the chosen experts' answers are multiplied with.
+        experts: [T, k] int64, which ones.
+
+    Returns:
+        [T, H].
+    """
+    out = x.new_zeros(x.shape, dtype=torch.float32)
+    for expert in torch.unique(experts).tolist():
+        token, place = torch.where(experts == expert)
+        inner = silu_mul(functional.linear(x[token], gate_up[expert]))
+        made = functional.linear(inner, down[expert]).float() * shares[token, place, None].float()
+        out.index_add_(0, token, made)
+    return out.to(x.dtype)
+
+
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """`x` [T, K] times `weight` [N, K] transposed, plus `bias` [N]."""
     return functional.linear(x, weight, bias)
