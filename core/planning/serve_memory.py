@@ -26,6 +26,8 @@ PARTS = ("weights", "adapters", "working", "driver", "cache")
 LEAST_CONTEXT_TOKENS = 512
 """With less a chat is no use."""
 DEFAULT_BATCH = {"cuda": 128, "cpu": 16}
+PROCESSOR_CHAT_TOKENS = 2048
+"""On a processor the cache is no larger than for all chats of this length: it is others' memory."""
 DEFAULT_PREFILL = {"cuda": 2048, "cpu": 256}
 _LATENT, _WIDENED = "kv_a_proj_with_mqa", "kv_b_proj"
 _INT8_SCALE_BYTES = 4
@@ -62,10 +64,12 @@ class ServeForecast:
     budget_gib: float
     """What the server may take: its share of the card, less what others hold."""
     cache_tokens: int
-    """That the rest of the budget can hold."""
+    """That the rest of the budget can hold; on a processor no more than the engine would take."""
     bytes_a_token: int
     context_tokens: int
     batch: int
+    most_tokens: int | None = None
+    """What the engine takes at most, also when there is room for more."""
 
     @property
     def fixed_gib(self) -> float:
@@ -92,7 +96,7 @@ class ServeForecast:
         """In one word."""
         if self.fixed_gib > self.budget_gib or self.cache_tokens < LEAST_CONTEXT_TOKENS:
             return "does_not_fit"
-        if self.cache_tokens >= self.wanted_tokens:
+        if self.cache_tokens >= min(self.wanted_tokens, self.most_tokens or self.wanted_tokens):
             return "roomy"
         return "shared" if self.full_chats else "short"
 
@@ -139,9 +143,14 @@ def forecast_server(shape: ModelShape, load: ServeLoad, budget_gib: float) -> Se
     fixed = _fixed_gib(shape, load, batch)
     a_token = cache_bytes_a_token(shape, load.precision)
     room_gib = max(0.0, budget_gib - sum(fixed.values()))
+    most = None
     tokens = int(room_gib * GIB / a_token)
+    if load.device == "cpu":
+        most = max(context, batch * min(context, PROCESSOR_CHAT_TOKENS))
+        tokens = min(tokens, most)
     cache_gib = min(tokens, context * batch) * a_token / GIB
-    return ServeForecast({**fixed, "cache": cache_gib}, budget_gib, tokens, a_token, context, batch)
+    parts = {**fixed, "cache": cache_gib}
+    return ServeForecast(parts, budget_gib, tokens, a_token, context, batch, most)
 
 
 def _fixed_gib(shape: ModelShape, load: ServeLoad, batch: int) -> dict[str, float]:

@@ -157,6 +157,12 @@ def test_without_bitsandbytes_four_bits_are_neither_chosen_nor_offered(
     assert made(False) == ("bf16", False)
 
 
+def test_on_a_processor_no_more_is_promised_than_the_engine_takes() -> None:
+    found = forecast_server(shape_for(shape_of_gguf(LLAMA_GGUF, {"token_embd.weight"})),
+                            ServeLoad("fp32", "cpu", batch=16), 16.0)  # fmt: skip
+    assert (found.cache_tokens, found.full_chats, found.fit) == (32_768, 4, "roomy")
+
+
 def shape_for(found: ModelShape | None) -> ModelShape:
     assert found is not None
     return found

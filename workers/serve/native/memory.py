@@ -8,14 +8,13 @@ import psutil
 import torch
 
 from core.config.serve import ServeSpec
+from core.planning.serve_memory import PROCESSOR_CHAT_TOKENS
 from workers.serve.native.constants import PAGE_TOKENS
 from workers.serve.native.pool import KvLayout
 
 _GIB = 1024**3
 _RAM_SHARE = 0.5
 """Of the available main memory: a desktop has other programs."""
-_TYPICAL_ROW_TOKENS = 2048
-"""On a processor the cache is no larger than for all rows of this length."""
 _GRAPHS_BYTES = 0.4 * _GIB
 """What recorded passes keep for themselves, beside the largest of them."""
 _SAMPLING_COPIES = 4
@@ -55,7 +54,7 @@ def pages_that_fit(
         room -= _GRAPHS_BYTES + recorded_share * pass_bytes if spec.cuda_graphs else 0
     else:
         room = psutil.virtual_memory().available * _RAM_SHARE
-        wanted = max(context_tokens, max_rows * min(context_tokens, _TYPICAL_ROW_TOKENS))
+        wanted = max(context_tokens, max_rows * min(context_tokens, PROCESSOR_CHAT_TOKENS))
     fits = int(room / (layout.token_bytes * PAGE_TOKENS))
     return min(fits, -(-wanted // PAGE_TOKENS) + 1)
 
