@@ -183,9 +183,10 @@ def test_a_stop_with_50_open_streams_is_over_within_drain_plus_3_s(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_ten_starts_and_stops_leave_nothing_behind(tmp_path: Path, tireless: Path) -> None:
+def test_starts_and_stops_leave_nothing_behind(tmp_path: Path, tireless: Path) -> None:
+    """Ten cycles take minutes on 2 cores: DEEPDECK_CYCLES=10 runs them, everyday runs have two."""
     before = {p.pid for p in psutil.Process().children(recursive=True)}
-    for cycle in range(10):
+    for cycle in range(int(os.environ.get("DEEPDECK_CYCLES", "2"))):
         stop_with_open_streams(tmp_path / str(cycle), tireless, 12, drain_s=0.0)
     assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
 
