@@ -76,6 +76,10 @@ def test_short_prompts_find_a_recording_not_much_longer_and_endless_ones_none() 
     assert token_sizes(300)[-1] == 300
 
 
+def _cache(driver: Driver) -> torch.Tensor:
+    return (*driver.pool.keys, *driver.pool.latents)[0]
+
+
 def _follow(driver: Driver, kind: str) -> None:
     """Passes of many shapes through fixed tensors, in place of a recording: they are computed."""
     inputs: FixedInputs
@@ -86,7 +90,7 @@ def _follow(driver: Driver, kind: str) -> None:
     rows = [Row([5, 3, 9, 12, 14]), Row([20, 21, 22]), Row([2, 40, 41, 42]), Row([50, 51])]
     for row in rows:
         driver.runner.forward(driver.batch([(row, tokens(3))]))
-    untouched = driver.pool.keys[0].clone()
+    untouched = _cache(driver).clone()
     passes = [[1, 1, 1, 1], [1, 1], [1, 1, 1]] if kind == "writing" else [
         [7, 1, 4, 1], [1, 2], [5], [1, 1, 5]
     ]  # fmt: skip
@@ -103,16 +107,17 @@ def _follow(driver: Driver, kind: str) -> None:
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=2e-5)
     owned = {0} | {page for row in rows for page in row.pages}
     others = [page for page in range(driver.pool.pages) if page not in owned]
-    assert torch.equal(driver.pool.keys[0][others], untouched[others])
-    before = driver.pool.keys[0][1:].clone()
+    assert torch.equal(_cache(driver)[others], untouched[others])
+    before = _cache(driver)[1:].clone()
     inputs.clear(inputs.sizes[-1])
     driver.runner.forward(inputs.batch(inputs.sizes[-1], with_adapters=False))
-    assert torch.equal(driver.pool.keys[0][1:], before), "padding is written to the scratch page"
+    assert torch.equal(_cache(driver)[1:], before), "padding is written to the scratch page"
 
 
 @pytest.mark.parametrize("kind", ["writing", "reading"])
-def test_a_padded_pass_is_the_same_pass(kind: str) -> None:
-    _follow(Driver(tiny_model("qwen2"), on_host=False), kind)
+@pytest.mark.parametrize("arch", ["qwen2", "deepseek_v2", "deepseek_v3"])
+def test_a_padded_pass_is_the_same_pass(arch: str, kind: str) -> None:
+    _follow(Driver(tiny_model(arch), on_host=False), kind)
 
 
 def test_passes_that_do_not_fit_are_not_padded() -> None:
