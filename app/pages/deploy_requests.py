@@ -101,9 +101,16 @@ class RequestsCard(Card):
             now = stats.time_utc if stats else time.time()
             rows = rows_of(waiting, state.requests, now, errors_only=errors)
         self.rows.show_rows(rows)
+        self._widen()
         self._choose_again(chosen)
         self._show_empty(bool(rows))
         self._show_buttons()
+
+    def _widen(self) -> None:
+        """Qt measures a column when rows come or go, not when a text in it grows."""
+        for number, name in enumerate(COLUMNS):
+            if name not in _STRETCHED and not self.table.isColumnHidden(number):
+                self.table.resizeColumnToContents(number)
 
     def _choose_again(self, chosen: RequestRow | None) -> None:
         """Qt chooses a neighbor when a chosen row goes; an open request goes by being answered."""

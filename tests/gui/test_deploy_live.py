@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -13,10 +14,12 @@ from PySide6.QtWidgets import QApplication, QTableWidget
 from pytestqt.qtbot import QtBot
 
 from app.bootstrap import Deck
+from app.models.request_table import COLUMNS
 from app.pages.deploy import DeployPage
 from core.paths import Home
 from core.protocol.events import (
     CommandAcknowledged,
+    OpenRequest,
     PhaseChanged,
     RunFinished,
     ServeAdapters,
@@ -169,6 +172,28 @@ def test_a_request_stays_chosen_when_it_is_answered(deck: Deck, show: Show) -> N
     assert again.request_id == chosen.request_id
     assert again.done is not None
     assert card.open_button.isEnabled()
+
+
+def test_a_time_that_grew_while_it_was_looked_at_is_not_cut(show: Show) -> None:
+    page, _ = show("quiet")
+    requests, total = page.live.requests, COLUMNS.index("total")
+    view = page.model.view
+    assert view is not None
+    stats = view.state.stats
+    assert stats is not None
+    one = answered(1, stats.time_utc, total_ms=2_987.0, status=499, error_code="cancelled")
+    waiting = OpenRequest(request_id=one.request_id, route=one.route, state="writing", age_s=2.7)
+    page.window().resize(1024, 700)
+    open_now = stats.model_copy(update={"open_requests": (waiting,)})
+    requests.show_state(replace(view.state, requests=(), stats=open_now))
+    QApplication.processEvents()
+    requests.table.selectRow(0)
+    QApplication.processEvents()
+    closed = stats.model_copy(update={"open_requests": ()})
+    requests.show_state(replace(view.state, requests=(one,), stats=closed))
+    QApplication.processEvents()
+    assert requests.rows.rowCount() == 1
+    assert requests.table.columnWidth(total) >= requests.table.sizeHintForColumn(total)
 
 
 def test_a_request_that_was_ended_by_hand_is_no_error(deck: Deck, show: Show) -> None:
