@@ -71,7 +71,7 @@ class _Announcer:
     def __call__(self, view: RunView) -> None:
         for event in view.new_events:
             if isinstance(event, PhaseChanged) and not self._announced:
-                self._say_phase(_phase_line(event, self._out.language))
+                self._say_phase(phase_line(event, self._out.language))
         if view.state.ready is not None and not view.finished and not self._announced:
             self._announced = True
             self._announce(view)
@@ -106,8 +106,8 @@ class _Announcer:
         self._out.say("curl", line=curl_line(ready.url, key, ready.model_id))
 
 
-def _phase_line(event: PhaseChanged, language: Language) -> str:
-    """With how far it is, by quarters: a line each."""
+def phase_line(event: PhaseChanged, language: Language) -> str:
+    """What a server is doing, with how far it is by quarters: a line each."""
     quarter = int((event.fraction or 0.0) * 4) * 25
     done = f"{quarter} %" if 0 < quarter < 100 else ""
     return " ".join(x for x in ("…", phase_text(event.phase, language), event.detail, done) if x)
