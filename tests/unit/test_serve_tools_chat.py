@@ -308,3 +308,16 @@ def test_an_engine_without_grammars_refuses_forms(more: dict[str, Any]) -> None:
     assert response.json()["error"]["code"] == "unsupported_by_engine"
     free = tool_front("x", features=frozenset()).chat(**TOOLS)
     assert free.status_code == 200
+
+
+def test_an_engine_that_knows_schemas_alone_refuses_calls_and_forms_behind_a_thought() -> None:
+    schemas: dict[str, Any] = {"features": frozenset({"schema"})}
+    held = tool_front("{}", **schemas).chat(response_format={"type": "json_object"})
+    assert held.status_code == 200, held.text
+    forced = tool_front("x", **schemas).chat(**TOOLS, tool_choice="required")
+    assert forced.json()["error"]["code"] == "unsupported_by_engine"
+    assert tool_front("x", **schemas).chat(**TOOLS).status_code == 200
+    thinking = PLAIN_TEMPLATE.replace("'Assistant: ' }}{% endif", "'A: <think>\n' }}{% endif")
+    front = tool_front("hm</think>{}", thinking, **schemas)
+    behind = front.chat(response_format={"type": "json_object"})
+    assert behind.json()["error"]["code"] == "unsupported_by_engine"

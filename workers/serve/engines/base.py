@@ -11,8 +11,9 @@ from typing import Literal, Protocol, runtime_checkable
 from core.config.serve import ServeSpec
 
 FinishReason = Literal["stop", "length"]
-Feature = Literal["grammar", "prompt_logprobs", "embeddings"]
-"""What not every engine can do; the API refuses with 400 what is not in `ModelFacts.features`."""
+Feature = Literal["grammar", "schema", "prompt_logprobs", "embeddings"]
+"""What not every engine can do; the API refuses with 400 what is not in `ModelFacts.features`.
+`schema`: of all grammars only JSON objects and schemas, from the first token on."""
 Progress = Callable[[str, float | None, str], None]
 """Called with a phase of `run.phase`, its fraction (0 to 1, or None) and a detail."""
 

@@ -9,7 +9,7 @@ from workers.serve.http.answering import Asked, Prepared, answer
 from workers.serve.http.errors import bad_value
 from workers.serve.http.format_chat import ChatFormat
 from workers.serve.http.generation import Row
-from workers.serve.http.guard import check_prompt, numbered, sampling_params
+from workers.serve.http.guard import check_prompt, need, numbered, sampling_params
 from workers.serve.http.schemas_chat import ChatRequest
 from workers.serve.http.state import ServerState
 from workers.serve.http.tools import Functions, checked_grammar, functions_of
@@ -36,6 +36,8 @@ async def _prepare(asked: Asked[ChatRequest]) -> Prepared:
     )
     check_prompt(prompt.tokens, loaded.facts)
     if grammar is not None and prompt.in_thought:
+        what = "holding an answer to a form behind its thought"
+        need(loaded.facts, "grammar", "response_format", what)
         grammar = after_thought(grammar)
     params = sampling_params(
         body,

@@ -109,7 +109,8 @@ async def checked_grammar(body: ChatRequest, functions: Functions, facts: ModelF
     found, param = (calls, "tool_choice") if form is None else (form, "response_format")
     if found is None:
         return None
-    need(facts, "grammar", param, "holding an answer to a form")
+    if calls is not None or "schema" not in facts.features:
+        need(facts, "grammar", param, "holding an answer to a form")
     await CHECKS.check(found, "tools" if calls is not None else param)
     return found
 

@@ -87,7 +87,7 @@ class LlamaCpp:
             precision="gguf",
             max_batch_size=slots,
             cache_tokens=slots * (context or _DEFAULT_CONTEXT),
-            features=frozenset({"grammar"}),
+            features=frozenset({"schema"}),
         )
 
     def body(self, request: Request) -> Json:

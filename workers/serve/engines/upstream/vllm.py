@@ -92,7 +92,7 @@ class Vllm:
             adapters=names,
             precision=spec.precision,
             max_batch_size=spec.max_batch_size or _DEFAULT_ROWS,
-            features=frozenset({"grammar"}),
+            features=frozenset({"schema"}),
         )
 
     def body(self, request: Request) -> Json:
