@@ -13,7 +13,7 @@ import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 
@@ -41,6 +41,10 @@ _KERNELS = {
 """Operations that have a kernel, and the module it is in."""
 
 
+_broken: set[str] = set()
+"""Operations whose kernel failed in this process."""
+
+
 def _always(*_: Any, **__: Any) -> bool:
     return True
 
@@ -56,7 +60,7 @@ def kernel_of(name: str, *args: Any, **kwargs: Any) -> Callable[..., Any] | None
 
     The first argument is a tensor on the device that matters.
     """
-    kernel = _kernel(name, args[0].device)
+    kernel = None if name in _broken else _kernel(name, args[0].device)
     if kernel is None or not kernel.suits(*args, **kwargs):
         return None
     return kernel.run
@@ -77,14 +81,33 @@ def _kernel(name: str, device: torch.device) -> _Kernel | None:
     return _Kernel(getattr(module, name), getattr(module, f"suits_{name}", _always))
 
 
+def by_kernel(name: str, *args: Any, **kwargs: Any) -> Any:
+    """What the kernel of operation `name` makes of the arguments; NotImplemented where none does.
+
+    A kernel that fails is not asked again: there are more cards and compilers than could be tried.
+    It fails at load, when passes are run on trial, before a recording or a request needs it.
+    """
+    run = kernel_of(name, *args, **kwargs)
+    if run is None:
+        return NotImplemented
+    try:
+        return run(*args, **kwargs)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - the same is computed without it
+        _log.warning("the kernel for %s fails here and is left alone", name, exc_info=True)
+        _broken.add(name)
+        return NotImplemented
+
+
 def _fastest(plain: Callable[P, R]) -> Callable[P, R]:
     """The operation by its kernel where there is one for the arguments, else as in `reference`."""
     name = plain.__name__
 
     @functools.wraps(plain)
     def operation(*args: P.args, **kwargs: P.kwargs) -> R:
-        run = kernel_of(name, *args, **kwargs)
-        return plain(*args, **kwargs) if run is None else run(*args, **kwargs)
+        found = by_kernel(name, *args, **kwargs)
+        return plain(*args, **kwargs) if found is NotImplemented else cast(R, found)
 
     return operation
 
@@ -104,4 +127,4 @@ linear_nf4 = _fastest(reference.linear_nf4)
 
 def records(device: torch.device) -> bool:
     """Whether passes on this device can be recorded: attention must not look at the host."""
-    return _kernel("paged_attention", device) is not None
+    return "paged_attention" not in _broken and _kernel("paged_attention", device) is not None
