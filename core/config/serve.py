@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from core.config.base import Spec
 
@@ -16,6 +18,25 @@ _HOST = rf"^({_NAME}(:\d{{1,5}})?|[0-9A-Fa-f:]*::?[0-9A-Fa-f:.]+)$"
 """A name or an address, as in a Host header, IPv6 with or without brackets; no wildcard, no URL."""
 _ORIGIN = rf"^[A-Za-z][A-Za-z0-9+.-]*://{_NAME}(:\d{{1,5}})?/?$"
 """Scheme, host, port (RFC 6454): nothing behind it, and no wildcard. Extensions have schemes."""
+
+
+def _matching(pattern: str, kind: str, expected: str) -> AfterValidator:
+    """A pattern whose error says what is expected, not the pattern."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise PydanticCustomError(kind, "expected " + expected)
+        return value
+
+    return AfterValidator(check)
+
+
+Host = Annotated[
+    str, _matching(_HOST, "host", "a name or address without scheme and path: my-box.lan")
+]
+Origin = Annotated[
+    str, _matching(_ORIGIN, "origin", "scheme and host, no path, no *: http://localhost:3000")
+]
 
 
 class ServeSpec(Spec):
@@ -31,10 +52,10 @@ class ServeSpec(Spec):
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
-    allowed_hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = Field(
+    allowed_hosts: tuple[Host, ...] = Field(
         (), description="Host names to accept beside the loopback ones."
     )
-    allowed_origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = Field(
+    allowed_origins: tuple[Origin, ...] = Field(
         (), description="Origins of web pages that may ask, such as http://localhost:3000."
     )
 

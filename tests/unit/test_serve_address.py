@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.config.serve import ServeSpec
+from core.errors import UsageError
 from core.services import serve_address
 from core.services.serve_address import is_loopback, reachable_addresses
 
@@ -42,3 +44,28 @@ def test_listening_everywhere_lists_the_addresses_of_the_networks(
 
 def test_one_address_is_itself() -> None:
     assert reachable_addresses("192.168.1.7", 80) == ("http://192.168.1.7:80",)
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        (
+            "allowed_hosts",
+            ("host.docker.internal", "my_box", "192.168.1.7:8000", "::1", "[fd00::1]:8000"),
+            ("", "*", "*.lan", "http://my-box", "my-box/v1", "my box", "my-box.lan\n"),
+        ),
+        (
+            "allowed_origins",
+            ("http://localhost:3000", "https://a.example/", "chrome-extension://abc"),
+            ("*", "null", "localhost:3000", "http://a.example/x", "http://*.a", "http://u:p@a"),
+        ),
+    ],
+)  # fmt: skip
+def test_names_that_no_request_could_match_are_refused_with_what_is_expected(
+    field: str, good: tuple[str, ...], bad: tuple[str, ...]
+) -> None:
+    assert getattr(ServeSpec.parse({"model": "m", field: good}), field) == good
+    for value in bad:
+        with pytest.raises(UsageError) as refused:
+            ServeSpec.parse({"model": "m", field: [value]})
+        assert "expected" in str(refused.value.detail or refused.value.params)
