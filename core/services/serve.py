@@ -48,7 +48,8 @@ class ServeService:
         more.pop(str(adapter), None)
         check_address(spec.host, spec.port)
         changes = {"model": model_reference(model), "adapter": adapter, "adapters": tuple(more)}
-        return spec.model_copy(update=changes)
+        programs = {n: program_path(getattr(spec, n)) for n in ("vllm_python", "llama_server")}
+        return spec.model_copy(update=changes | programs)
 
     def start(self, spec: ServeSpec) -> RunView:
         """Prepare, make the run folder and the key, and start the worker.
@@ -80,6 +81,16 @@ def adapter_folder(home: Home, adapter: str) -> Path:
     if not (folder / "adapter_config.json").is_file():
         raise UsageError(ErrorCode.ADAPTER_NOT_FOUND, path=adapter)
     return folder
+
+
+def program_path(named: str | None) -> str | None:
+    """Absolute: a worker has another working folder. A bare name is looked up on the PATH.
+
+    Links stay as they are, since the Python of an environment is one.
+    """
+    if not named or Path(named).name == named:
+        return named
+    return str(Path(named).expanduser().absolute())
 
 
 def check_address(host: str, port: int) -> None:

@@ -119,6 +119,21 @@ def test_an_adapter_is_found_by_run_id_by_run_folder_and_by_its_own(
         services.serve.prepare(ServeSpec(model="deepdeck-starter", adapter="20260102-train"))
 
 
+@needs_starter
+def test_programs_of_a_server_are_found_from_any_folder(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    prepare = services.serve.prepare
+    asked = ServeSpec(model="deepdeck-starter", port=0, llama_server="bin/llama-server")
+    assert prepare(asked).llama_server == str(tmp_path / "bin" / "llama-server")
+    asked = asked.model_copy(update={"llama_server": "llama-server", "vllm_python": "~/bin/python"})
+    assert prepare(asked).llama_server == "llama-server"
+    assert prepare(asked).vllm_python == str(tmp_path / "bin" / "python")
+
+
 def test_an_address_is_free_taken_or_not_ours() -> None:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
