@@ -234,6 +234,7 @@ def test_adapters_are_swapped_under_load_and_no_request_is_dropped(
         assert text("tiny") == base
         assert text("tiny+b") == text("b") == new
         assert server.state.adapters == ("tiny:b",)
+        assert server.state.adapter_folders == {"tiny:b": str(second)}
         assert server.state.default_model == "tiny:b"
         assert answered(AdapterCommand(unload="a")) == "unknown_adapter"
         assert answered(AdapterCommand(load=str(tmp_path / "none"))) == "not_an_adapter"
