@@ -75,14 +75,14 @@ def _tell(event: ServeSelfTest, out: Output) -> None:
     if event.phase == "failed":
         out.say("self_test_failed", detail=event.detail)
     elif event.phase == "done":
-        physics = "–" if event.physics_qps is None else f"{event.physics_qps:,.1f}"
         out.say(
             "self_test_done",
             rate=f"{event.sustained_qps or 0.0:,.1f}",
             prompt=event.prompt_tokens,
             answer=event.answer_tokens,
-            physics=physics,
         )
+        if event.physics_qps is not None:
+            out.say("self_test_physics", physics=f"{event.physics_qps:,.1f}")
     elif event.rate_qps:
         out.say(
             "self_test_burst" if event.detail == "burst" else "self_test_rate",

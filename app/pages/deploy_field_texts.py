@@ -208,7 +208,7 @@ class DeployFieldTexts(QObject):
         return {
             "vllm_python": FieldWords(
                 self.tr("Python with vLLM"),
-                self.tr("For example ~/vllm/bin/python; the setup page can make one."),
+                self.tr("The Python of an environment with vLLM, for example ~/vllm/bin/python."),
             ),
             "tensor_parallel": FieldWords(
                 self.tr("Cards for the model"), self.tr("It is split over so many.")

@@ -286,10 +286,12 @@ CLI: dict[str, Words] = {
         "每秒 {rate} 个请求：回答 {answered} 个，拒绝 {refused} 个，P99 {p99} 毫秒",
     ),
     "self_test_done": Words(
-        "This machine holds {rate} requests a second with {prompt} tokens in, {answer} out. "
+        "This machine holds {rate} requests a second with {prompt} tokens in, {answer} out.",
+        "本机每秒可承受 {rate} 个请求（输入 {prompt}、输出 {answer} token）。",
+    ),
+    "self_test_physics": Words(
         "Its bandwidth and arithmetic would allow {physics}.",
-        "本机每秒可承受 {rate} 个请求（输入 {prompt}、输出 {answer} token），"
-        "理论上限为 {physics}。",
+        "按显存带宽和算力计算，理论上限为 {physics}。",
     ),
     "self_test_failed": Words("The test ended early: {detail}", "自测提前结束：{detail}"),
     "queued": Words(

@@ -995,8 +995,8 @@
             <translation>装有 vLLM 的 Python</translation>
         </message>
         <message>
-            <source>For example ~/vllm/bin/python; the setup page can make one.</source>
-            <translation>例如 ~/vllm/bin/python；可在环境页面创建。</translation>
+            <source>The Python of an environment with vLLM, for example ~/vllm/bin/python.</source>
+            <translation>装有 vLLM 的环境中的 Python，例如 ~/vllm/bin/python。</translation>
         </message>
         <message>
             <source>Cards for the model</source>
