@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from workers.serve.engines.base import Request, SamplingParams
 from workers.serve.native.pages import PageAllocator, root_digest
+from workers.serve.native.plan import Plan, Share
 from workers.serve.native.rows import Row
-from workers.serve.native.scheduler import Plan, Scheduler, Share
+from workers.serve.native.scheduler import Scheduler
 
 VOCABULARY = 5
 PAGE = 4

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from workers.serve.engines.base import TokenLogprob
+from workers.serve.native.plan import Plan, Share
 from workers.serve.native.rows import Row
 from workers.serve.native.sampling.logprobs import HostLogprobs, Logprobs
-from workers.serve.native.scheduler import Plan, Share
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from workers.serve.engines.base import TokenLogprob
+from workers.serve.native.plan import Share
 from workers.serve.native.rows import Row
 from workers.serve.native.sampling.logprobs import (
     HostLogprobs,
@@ -15,7 +16,6 @@ from workers.serve.native.sampling.logprobs import (
     prompt_logprobs,
     whole_prompt,
 )
-from workers.serve.native.scheduler import Share
 
 
 def score_prompts(

@@ -29,8 +29,9 @@ from workers.serve.native.gathering import embedding_of, prompt_scores_of, score
 from workers.serve.native.obeying import Obedience
 from workers.serve.native.packing import Packed
 from workers.serve.native.pages import PageAllocator
+from workers.serve.native.plan import Plan
 from workers.serve.native.rows import Row
-from workers.serve.native.scheduler import Plan, Scheduler
+from workers.serve.native.scheduler import Scheduler
 from workers.serve.native.setup import Machine
 
 log = logging.getLogger(__name__)

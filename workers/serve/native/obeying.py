@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from workers.serve.native.plan import Share
 from workers.serve.native.rows import Row
 from workers.serve.native.sampling.grammar import GrammarError, Grammars, RowGrammar
 from workers.serve.native.sampling.penalties import to_device
-from workers.serve.native.scheduler import Share
 
 log = logging.getLogger(__name__)
 

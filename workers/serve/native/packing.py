@@ -18,8 +18,8 @@ from torch import Tensor
 
 from workers.serve.native.batch import RowSpan, StepBatch, spans_to_runs
 from workers.serve.native.constants import PAGE_TOKENS
+from workers.serve.native.plan import Share
 from workers.serve.native.rows import Row
-from workers.serve.native.scheduler import Share
 
 _BLOCKS = 6
 """A step has two passes at most, and two steps may be under way."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import time
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise, takewhile
 
 from workers.serve.native.pages import PageAllocator
+from workers.serve.native.plan import Plan, Share
 from workers.serve.native.rows import Row
 
 _GROWTH_PAGES = 4
@@ -29,32 +29,6 @@ _PASSES_A_BACKLOG = 8
 """Passes in which what waits to be read is wanted to be read, where passes may be that large."""
 _SCORED_BITE_TOKENS = 256
 """Bite of a row that wants logits for each token of its prompt: they are large."""
-
-
-@dataclass(slots=True)
-class Share:
-    """What one row gets of a pass: tokens `start` to `start + count`."""
-
-    row: Row
-    start: int
-    count: int
-    due: bool
-    """Whether the bite reaches the row's last token, so that its logits decide the next one."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """One pass. Rows that want an embedding go through the model apart from the others."""
-
-    shares: list[Share] = field(default_factory=list)
-    embeds: list[Share] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.shares or self.embeds)
-
-    def __iter__(self) -> Iterator[Share]:
-        yield from self.shares
-        yield from self.embeds
 
 
 class Scheduler:

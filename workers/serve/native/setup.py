@@ -20,11 +20,11 @@ from workers.serve.native.models import Model, Unsuited, take_over
 from workers.serve.native.packed import pack
 from workers.serve.native.packing import Packed, Packer
 from workers.serve.native.pages import PageAllocator, root_digest
+from workers.serve.native.plan import Share
 from workers.serve.native.pool import KvPool
 from workers.serve.native.rows import Row
 from workers.serve.native.runner import Runner
 from workers.serve.native.sampling.sampler import Sampler
-from workers.serve.native.scheduler import Share
 
 _MAX_ROWS = {"cpu": 16, "cuda": 128}
 _PREFILL_TOKENS = {"cpu": 256, "cuda": 2048}
