@@ -181,6 +181,9 @@ def test_an_engine_that_cannot_come_back_is_given_up_with_its_last_words(tmp_pat
 
 @pytest.mark.parametrize(("model", "code"), [("refused", "model.load_failed"), ("dies", "serve.")])
 def test_a_model_that_cannot_be_loaded_is_told_and_not_tried_again(model: str, code: str) -> None:
+    # Those of other tests in this process, such as Python's own tracker of shared memory.
+    others = set(psutil.Process().children())
+
     async def serve() -> None:
         engine = Running(ServeSpec(model=model))
         with pytest.raises(AppError) as refused:
@@ -191,7 +194,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_not_tried_again(model: str, c
             assert LAST_WORDS in refused.value.detail
         assert not engine.said
         await engine.unload()
-        assert not psutil.Process().children()
+        assert set(psutil.Process().children()) <= others
 
     asyncio.run(serve())
 
